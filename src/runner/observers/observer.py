@@ -1,0 +1,74 @@
+"""What the loop tells those who look. Observers may look but not touch: a run is the same, to the bit, without them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from runner.plan import Plan
+    from runner.tasks.task import Batch, Task
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What is known when training starts. ``folder`` is None when nothing is to be written (stand-alone use)."""
+
+    name: str
+    folder: Path | None
+    task: Task
+    plan: Plan
+    first_step: int  # 0, or the step at which a resumed run goes on
+    config_text: str = ""  # the resolved configuration as YAML
+    hparams: Mapping[str, Any] = field(default_factory=dict)  # the configuration, flat: {"optimizer.lr": 0.1}
+    sample: Batch | None = None  # a fixed validation batch, prepared for the model, on the device
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One logged training step. Losses are those of this step; times are since the last record."""
+
+    step: int  # completed updates
+    epoch: float  # completed passes, with its fraction
+    losses: Mapping[str, float]  # {"train/loss": …}, or one for each network
+    learning_rates: Mapping[str, float]  # {"lr": …}, or {"lr/generator": …}
+    samples_per_s: float
+    elapsed_s: float  # since training (or its resumption) began
+    device_memory_gib: float | None  # peak, None on the CPU
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """One evaluation. ``metrics`` holds the means of the training losses since the last one, too."""
+
+    step: int
+    epoch: float
+    metrics: Mapping[str, float]  # {"train/loss": …, "valid/loss": …, "valid/accuracy": …}
+    best: Mapping[str, float]  # best value so far, by the metrics that choose checkpoints
+    learning_rates: Mapping[str, float]
+    samples_per_s: float
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended. ``state`` is one of completed, interrupted, failed."""
+
+    state: str
+    step: int
+    metrics: Mapping[str, float]  # the final scores: {"test/accuracy": …}; empty unless completed
+    reason: str = ""
+
+
+class Observer(Protocol):
+    """Looks on. ``logged`` comes every ``trainer.log_every_steps`` steps, ``finished`` on failure too."""
+
+    def started(self, run: RunInfo) -> None: ...
+
+    def logged(self, record: StepRecord) -> None: ...
+
+    def evaluated(self, record: EvaluationRecord) -> None: ...
+
+    def finished(self, outcome: Outcome) -> None: ...

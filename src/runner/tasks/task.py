@@ -1,0 +1,47 @@
+"""The seam between models and the loop: what is minimised, and what is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from runner.metrics import Metrics
+
+Batch = Any  # a tensor, or any nesting of tuples, lists and dicts of tensors with the same first dimension
+
+
+class Task(nn.Module):
+    """A learning problem over one or more networks, which are its child modules.
+
+    A task never sees an optimizer, a device, a dtype, a rank or a logger.
+    """
+
+    output: ClassVar[str] = "classes"
+    """What its model's output means, for models that can do several things: "classes", "pixels" or "image"."""
+
+    def losses(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
+        """Yield ``(name, loss)`` in the order in which the losses are minimised.
+
+        ``name`` is that of the network (see ``networks``) whose optimizer takes the step. What stands after a
+        ``yield`` is computed after that step was taken.
+        """
+        raise NotImplementedError
+
+    def scores(self, batch: Batch, metrics: Metrics) -> None:
+        """Add an evaluation batch to ``metrics``. Called in eval mode, without gradients."""
+        raise NotImplementedError
+
+    def pictures(self, batch: Batch) -> dict[str, Tensor]:  # noqa: ARG002
+        """Named image batches (B, C, H, W), values as the model sees them, that show what was learnt. None by default."""
+        return {}
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks that have something to train, by name; one optimizer is made for each."""
+        return {
+            name: child
+            for name, child in self.named_children()
+            if any(parameter.requires_grad for parameter in child.parameters())
+        }
