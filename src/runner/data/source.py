@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runner.problem import Problem
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
+
+__all__ = ["Arrays", "Examples", "Problem", "Source", "Spec", "Splits"]
 
 
 @dataclass(frozen=True)
@@ -25,22 +29,8 @@ class Spec:
         return (self.height, self.width)
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong with a setting, and what to do about it.
-
-    ``key`` is relative to the object that reports it ("root"); preflight puts the group before it
-    ("dataset.root").
-    """
-
-    key: str
-    value: object
-    text: str
-    remedy: str
-
-
 class Examples(Protocol):
-    """A map-style set of examples. ``__getitem__`` gives one example: a tuple of tensors, the image first, uint8."""
+    """A map-style set of examples. One example is a tuple of tensors, the image (uint8) first."""
 
     def __len__(self) -> int: ...
 
@@ -48,7 +38,7 @@ class Examples(Protocol):
 
 
 class Arrays:
-    """Examples that are whole tensors with the same length: (images uint8 (N, C, H, W), labels int64 (N,))."""
+    """Examples that are whole tensors of one length: (images uint8 (N, C, H, W), labels int64 (N,))."""
 
     def __init__(self, *tensors: torch.Tensor) -> None:
         if not tensors:
@@ -77,7 +67,7 @@ class Splits:
     std: Sequence[float]
     class_names: tuple[str, ...] = ()
     digest: str = ""  # SHA-256 of the loaded arrays or of the listed files, for the manifest
-    notes: dict[str, Any] = field(default_factory=dict)  # goes into the manifest: sizes of the parts, split seed …
+    notes: dict[str, Any] = field(default_factory=dict)  # for the manifest: sizes of the parts, split seed …
 
 
 class Source(Protocol):

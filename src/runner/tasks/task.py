@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
+from runner.batch import Batch
+
 if TYPE_CHECKING:
     from runner.metrics import Metrics
-
-Batch = Any  # a tensor, or any nesting of tuples, lists and dicts of tensors with the same first dimension
 
 
 class Task(nn.Module):

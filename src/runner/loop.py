@@ -1,0 +1,85 @@
+"""The training loop. It knows the order of events and nothing else: no task, precision, device, rank or logger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
+
+import torch
+
+from runner.batch import Batch, size_of
+from runner.checkpoint import Checkpoints
+from runner.metrics import Metrics
+from runner.observers.observers import Observers
+from runner.plan import Plan
+from runner.precision import Precision
+from runner.randomness import Randomness
+from runner.state import State
+from runner.tasks.task import Task
+from runner.update import Update
+
+
+class Batches(Protocol):
+    """Prepared batches on the device: ``train`` without end, from any step on; ``part`` once through, in order."""
+
+    def train(self, first_step: int) -> Iterator[Batch]: ...
+
+    def part(self, name: str) -> Iterator[Batch]: ...
+
+
+def train(
+    task: Task,
+    data: Batches,
+    *,
+    updates: Mapping[str, Update],
+    plan: Plan,
+    state: State,
+    precision: Precision,
+    randomness: Randomness,
+    evaluate: Callable[[str, int], dict[str, float]],
+    checkpoints: Checkpoints,
+    observers: Observers,
+) -> None:
+    """Train from where ``state`` stands until the plan's budget is used, or ``state.stop`` says why not."""
+    task.train()
+    batches = data.train(state.step)
+    while state.step < plan.total_steps and not state.stop:
+        batch = next(batches)
+        randomness.reseed("step", state.step)
+        losses = {updates[name].label: updates[name].apply(parts) for name, parts in precision.losses(task, batch)}
+        state.step += 1
+        state.means.add(losses, samples=size_of(batch))
+        observers.stepped(state.step, losses, samples=size_of(batch))
+
+        if plan.evaluates(state.step):
+            scores = state.means.take() | evaluate("valid", state.step)
+            improved = state.judge(scores)
+            for update in updates.values():
+                update.evaluated(scores)
+            observers.evaluated(state.step, scores, best=state.best)
+            checkpoints.save_best(state.step, improved)
+        if plan.saves(state.step):
+            checkpoints.save(state.step)
+    checkpoints.save(state.step)
+
+
+@torch.inference_mode()
+def evaluate(
+    task: Task,
+    data: Batches,
+    part: str,
+    *,
+    step: int,
+    metrics: Metrics,
+    precision: Precision,
+    randomness: Randomness,
+) -> dict[str, float]:
+    """The scores of the task on one part of the data: ``{"valid/loss": …}``. Each sample counts once."""
+    randomness.reseed(f"evaluate {part}", step)
+    metrics.reset()
+    task.eval()
+    for batch in data.part(part):
+        with precision.autocast():
+            task.scores(batch, metrics)
+    task.train()
+    return {f"{part}/{name}": value for name, value in metrics.compute().items()}

@@ -1,0 +1,61 @@
+"""Process-wide settings of torch that a run needs, and that its end takes back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps`` means here.
+
+    Raises ``ValueError`` for a name that is none of these and for a device that this machine lacks.
+    """
+    if name == "auto":
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"must be auto, cpu, cuda, cuda:<n> or mps, got {name!r}") from None
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise ValueError(f"this machine has {count} CUDA devices that torch can use")
+    elif device.type == "mps":
+        if not torch.backends.mps.is_available():
+            raise ValueError("torch finds no MPS device on this machine")
+    elif device.type != "cpu":
+        raise ValueError(f"must be auto, cpu, cuda, cuda:<n> or mps, got {name!r}")
+    return device
+
+
+@contextmanager
+def numerics(
+    device: torch.device, *, threads: int | None = None, tf32: bool = True, deterministic: bool = False
+) -> Iterator[None]:
+    """Run with these settings; afterwards those from before hold again, so that one job leaves no trace in the next."""
+    before_threads = torch.get_num_threads()
+    before_deterministic = torch.are_deterministic_algorithms_enabled()
+    before_matmul = torch.get_float32_matmul_precision()
+    before_cudnn = (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA's libraries start
+    torch.use_deterministic_algorithms(deterministic)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        torch.backends.cudnn.allow_tf32 = tf32
+        torch.backends.cudnn.benchmark = not deterministic
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before_deterministic)
+        if device.type == "cuda":
+            torch.set_float32_matmul_precision(before_matmul)
+            torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = before_cudnn
+        if threads is not None:
+            torch.set_num_threads(before_threads)

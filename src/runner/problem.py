@@ -1,0 +1,37 @@
+"""What is wrong with a setting, and what to do about it. Free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a setting, and what to do about it.
+
+    ``key`` is relative to the object that reports it ("root"); preflight puts the group before it
+    ("dataset.root").
+    """
+
+    key: str
+    value: object
+    text: str
+    remedy: str
+
+    def line(self) -> str:
+        """``trainer.epochs=0: must be at least 1; set trainer.epochs=<n>``."""
+        setting = self.key if self.value is None else f"{self.key}={self.value}"
+        return f"{setting}: {self.text}" + (f"; {self.remedy}" if self.remedy else "")
+
+
+class Refused(ValueError):
+    """Settings with which no work is started. Nothing has been written."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was asked to stop, and did: its state is saved. Not an ``Exception``: nothing goes on after it."""

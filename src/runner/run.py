@@ -1,0 +1,192 @@
+"""One run, from its configuration to what it leaves behind."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from runner.checkpoint import FolderCheckpoints
+from runner.config import build
+from runner.data.data import Data
+from runner.data.source import Splits
+from runner.data.subset import first_samples
+from runner.interrupt import stops_on_signals
+from runner.numerics import numerics, resolve_device
+from runner.observers.observer import Outcome, RunInfo
+from runner.observers.observers import Observers
+from runner.plan import Plan
+from runner.precision import Precision
+from runner.problem import Interrupted
+from runner.randomness import Randomness
+from runner.results.manifest import RunRecord
+from runner.results.summary import layer_table
+from runner.session import Session, learning_rates, make_updates
+from runner.state import NonFiniteLoss, State
+from runner.tasks.task import Task
+
+log = logging.getLogger(__name__)
+
+
+def run(cfg: DictConfig, folder: Path, *, name: str) -> dict[str, float]:
+    """Train what ``cfg`` describes and leave the results in ``folder``; the final scores.
+
+    Raises ``Interrupted`` when it was asked to stop (its state is saved), and whatever made it fail; ``status.json``
+    says which.
+    """
+    device = resolve_device(cfg.trainer.device)
+    with numerics(device, threads=cfg.trainer.threads, tf32=cfg.trainer.tf32, deterministic=cfg.trainer.deterministic):
+        record = RunRecord(
+            folder, config=build.plain(cfg), facts={"name": name, "seed": cfg.seed, "device": str(device)}
+        )
+        state = State(directions={f"valid/{metric}": which for metric, which in cfg.trainer.best.items()})
+        try:
+            with stops_on_signals(state):
+                session, facts = _session(cfg, folder, name, device, state)
+                record.manifest |= facts
+                return _train(session, record)
+        except BaseException as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            reason = str(error) or type(error).__name__
+            if not interrupted:
+                log.exception("the run failed")
+            record.end("interrupted" if interrupted else "failed", step=state.step, reason=reason, best=state.best)
+            raise
+
+
+def _train(session: Session, record: RunRecord) -> dict[str, float]:
+    outcome = Outcome("failed", 0, {})
+    state = session.state
+    try:
+        session.train()
+        if state.stop:
+            outcome = Outcome("interrupted", state.step, {}, state.stop)
+            raise Interrupted(state.stop)
+        scores = session.evaluate("test", state.step)
+        record.end("completed", step=state.step, metrics=scores, best=state.best, weights_sha256=digest(session.task))
+        outcome = Outcome("completed", state.step, scores)
+        return scores
+    except NonFiniteLoss as error:
+        outcome = Outcome("failed", state.step, {}, str(error))
+        raise RuntimeError(_diverged(error, session, record.folder)) from error
+    except Exception as error:
+        outcome = Outcome("failed", state.step, {}, str(error))
+        raise
+    finally:
+        session.observers.finished(outcome)
+
+
+def _diverged(error: NonFiniteLoss, session: Session, folder: Path) -> str:
+    epoch, batch = session.plan.position(session.state.step)
+    last = folder / "checkpoints" / "last.pt"
+    kept = f"the last good state is {last}" if last.is_file() else "no checkpoint was written before it"
+    return f"{error} at step {session.state.step + 1} (epoch {epoch}, batch {batch}); {kept}; try a lower optimizer.lr or trainer.clip_norm=1"
+
+
+def _session(
+    cfg: DictConfig, folder: Path, name: str, device: torch.device, state: State
+) -> tuple[Session, dict[str, Any]]:
+    """Build all that ``cfg`` describes, each part from its own random numbers; and what the manifest should know."""
+    trainer = cfg.trainer
+    randomness = Randomness(cfg.seed)
+    randomness.seed_process()
+    splits = build.load_splits(cfg.dataset)
+    if cfg.debug.samples is not None:
+        splits = first_samples(splits, cfg.debug.samples, train_only=cfg.debug.train_only)
+    data = Data(
+        splits,
+        device=device,
+        batch_size=trainer.batch_size,
+        eval_batch_size=trainer.eval_batch_size,
+        augmentation=build.build_augmentation(cfg),
+        randomness=randomness,
+        resident=trainer.resident,
+        workers=trainer.workers,
+    )
+    plan = make_plan(trainer, data.steps_per_epoch)
+    precision = Precision(trainer.precision, device=device, micro_batches=trainer.micro_batches)
+
+    randomness.reseed("initial weights", 0)
+    task = build.build_task(cfg, build.build_model(cfg, splits.spec), build.build_loss(cfg, splits.spec))
+    memory_format = torch.channels_last if trainer.channels_last else torch.preserve_format
+    task.to(device, memory_format=memory_format)  # type: ignore[call-overload]
+    updates = make_updates(
+        task,
+        build.build_optimizers(cfg, task),
+        schedule=build.scheduler_factory(cfg, plan),
+        precision=precision,
+        clip_norm=trainer.clip_norm,
+        clip_value=trainer.clip_value,
+    )
+    sample = next(data.part("valid"))
+    (folder / "summary.txt").write_text(layer_table(task, sample))
+    if trainer.compile != "off":
+        for network in task.networks().values():
+            network.compile(mode=None if trainer.compile == "default" else trainer.compile)
+    parts = {"task": task, "state": state} | {f"update/{key}": update for key, update in updates.items()}
+    info = RunInfo(
+        name=name,
+        folder=folder,
+        task=task,
+        plan=plan,
+        first_step=state.step,
+        config_text=OmegaConf.to_yaml(cfg, resolve=True),
+        hparams=build.flat(cfg),
+        sample=sample,
+        mean=splits.mean,
+        std=splits.std,
+    )
+    session = Session(
+        task=task,
+        data=data,
+        updates=updates,
+        plan=plan,
+        state=state,
+        precision=precision,
+        randomness=randomness,
+        metrics=build.build_metrics(cfg, splits.spec).to(device),
+        checkpoints=FolderCheckpoints(folder / "checkpoints", parts),
+        observers=Observers(build.build_observers(cfg), plan, functools.partial(learning_rates, updates)),
+    )
+    session.observers.started(info)
+    return session, _facts(splits, data, plan, precision, task)
+
+
+def make_plan(trainer: Any, steps_per_epoch: int) -> Plan:
+    """The timetable that ``trainer`` asks for: a cadence in steps replaces the one in epochs."""
+    durations: dict[str, Any] = {}
+    for prefix in ("", "evaluate_every_", "save_every_"):
+        unit = "epochs" if trainer[f"{prefix}steps"] is None else "steps"
+        durations[f"{prefix}{unit}"] = trainer[f"{prefix}{unit}"]
+    return Plan.of(steps_per_epoch, log_every_steps=trainer.log_every_steps, **durations)
+
+
+def _facts(splits: Splits, data: Data, plan: Plan, precision: Precision, task: Task) -> dict[str, Any]:
+    return {
+        "data": {
+            "sha256": splits.digest,
+            "sizes": {part: data.size(part) for part in ("train", "valid", "test")},
+            "mean": list(splits.mean),
+            "std": list(splits.std),
+            **splits.notes,
+        },
+        "precision": precision.name,
+        "threads": torch.get_num_threads(),
+        "steps": plan.total_steps,
+        "parameters": sum(parameter.numel() for parameter in task.parameters()),
+    }
+
+
+def digest(module: torch.nn.Module) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes of all weights and buffers."""
+    total = hashlib.sha256()
+    for name, tensor in itertools.chain(module.named_parameters(), module.named_buffers()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()

@@ -1,0 +1,99 @@
+"""Everything that one training needs, put together from objects: by ``run`` from a configuration, or by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from runner import loop
+from runner.checkpoint import Checkpoints
+from runner.metrics import Metrics
+from runner.observers.observers import Observers
+from runner.optim import Scheduler
+from runner.plan import Plan
+from runner.precision import Precision
+from runner.randomness import Randomness
+from runner.state import State
+from runner.tasks.task import Task
+from runner.update import Update
+
+
+def make_updates(
+    task: Task,
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    *,
+    schedule: Callable[[torch.optim.Optimizer], Scheduler],
+    precision: Precision,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+) -> dict[str, Update]:
+    """One update for each network of the task. Raises ``ValueError`` when optimizers and networks do not match."""
+    names = list(task.networks())
+    if not names:
+        raise ValueError(f"{type(task).__name__} has nothing to train: no network of it has a trainable parameter")
+    if set(names) != set(optimizers):
+        raise ValueError(
+            f"one optimizer is needed for each of {', '.join(names)}; got {', '.join(optimizers) or 'none'}"
+        )
+    return {
+        name: Update(
+            name,
+            optimizers[name],
+            scheduler=schedule(optimizers[name]),
+            scaler=precision.scaler(),
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+            alone=len(names) == 1,
+        )
+        for name in names
+    }
+
+
+def learning_rates(updates: Mapping[str, Update]) -> dict[str, float]:
+    """The rate of each optimizer's first group: ``{"lr": …}``, or ``{"lr/generator": …}``."""
+    return {update.rate_label: update.learning_rate for update in updates.values()}
+
+
+@dataclass
+class Session:
+    """One training, ready to start or to go on."""
+
+    task: Task
+    data: loop.Batches
+    updates: Mapping[str, Update]
+    plan: Plan
+    state: State
+    precision: Precision
+    randomness: Randomness
+    metrics: Metrics
+    checkpoints: Checkpoints
+    observers: Observers
+
+    def train(self) -> None:
+        """Train until the budget is used, or until ``state.stop`` says why not."""
+        loop.train(
+            self.task,
+            self.data,
+            updates=self.updates,
+            plan=self.plan,
+            state=self.state,
+            precision=self.precision,
+            randomness=self.randomness,
+            evaluate=self.evaluate,
+            checkpoints=self.checkpoints,
+            observers=self.observers,
+        )
+
+    def evaluate(self, part: str, step: int) -> dict[str, float]:
+        """The scores of the weights as they are on ``part``, "valid" or "test"."""
+        return loop.evaluate(
+            self.task,
+            self.data,
+            part,
+            step=step,
+            metrics=self.metrics,
+            precision=self.precision,
+            randomness=self.randomness,
+        )
