@@ -1,1 +1,1 @@
-""""""
+"""The command line. Free of torch until work starts."""

@@ -1,1 +1,5 @@
-""""""
+"""Everything that is wrong with a run, or with all jobs of a sweep, said before any work starts."""
+
+from runner.preflight.check import Job, check
+
+__all__ = ["Job", "check"]

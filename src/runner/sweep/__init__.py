@@ -1,1 +1,1 @@
-""""""
+"""Many runs as one experiment. Free of torch."""

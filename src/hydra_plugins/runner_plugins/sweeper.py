@@ -1,0 +1,84 @@
+"""Hydra's grid sweep with every job composed, named and checked before the first one starts.
+
+Hydra demands that sweepers live in this namespace. It works over any launcher.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus, filter_overrides
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+log = logging.getLogger(__name__)
+
+
+class RunnerSweeper(BasicSweeper):
+    """Sweeps seeds, models and anything else into ``<model>__<seed>`` folders."""
+
+    def sweep(self, arguments: list[str]) -> list[tuple[str, JobReturn]]:
+        """Run all jobs; ``(name, return)`` of each, failed ones too.
+
+        Raises ``Refused`` before anything is written when any job is misconfigured.
+        """
+        from runner.problem import Refused
+        from runner.sweep.jobs import job_names
+
+        assert self.config is not None
+        assert self.launcher is not None
+        jobs = self._product(arguments)
+        composed = [self._compose(job, number) for number, job in enumerate(jobs)]
+        models = [str(cfg.hydra.runtime.choices.get("model", "model")) for cfg in composed]
+        names = job_names([filter_overrides(job) for job in jobs], models, [cfg.seed for cfg in composed])
+        folder = Path(self.config.hydra.sweep.dir)
+        problems = self._check(composed, jobs, names, folder)
+        if problems:
+            raise Refused(problems)
+
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+        where = str(folder).replace("'", "\\'")  # resolved once: each job would read the clock anew
+        placed = [
+            [*job, f"hydra.sweep.dir='{where}'", f"hydra.sweep.subdir='{name}'"]
+            for job, name in zip(jobs, names, strict=True)
+        ]
+        returns = self.launcher.launch(placed, initial_job_idx=0)
+        return list(zip(names, returns, strict=True))
+
+    def _product(self, arguments: list[str]) -> list[list[str]]:
+        assert self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        (jobs,) = self.split_arguments(overrides, max_batch_size=None)
+        return jobs
+
+    def _compose(self, overrides: Sequence[str], number: int) -> DictConfig:
+        assert self.hydra_context is not None
+        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(cfg):
+            cfg.hydra.job.id = cfg.hydra.job.num = number
+        return cfg
+
+    @staticmethod
+    def _check(
+        composed: Sequence[DictConfig], jobs: Sequence[Sequence[str]], names: Sequence[str], folder: Path
+    ) -> list[str]:
+        from runner.cli.app import job_of
+        from runner.preflight import check
+
+        return check(
+            [
+                job_of(cfg, name=name, folder=folder / name, overrides=overrides)
+                for cfg, name, overrides in zip(composed, names, jobs, strict=True)
+            ]
+        )
+
+
+def failed(returns: Sequence[tuple[str, JobReturn]]) -> list[tuple[str, Any]]:
+    """Name and error of each job that did not complete."""
+    return [(name, job._return_value) for name, job in returns if job.status != JobStatus.COMPLETED]

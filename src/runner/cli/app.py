@@ -1,0 +1,126 @@
+"""Hydra's application around a run: compose, check, then start. Hydra's own ``main`` writes before it can be asked."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import run_job
+from hydra.errors import HydraException
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from runner.problem import Refused
+
+if TYPE_CHECKING:
+    from runner.preflight import Job
+
+log = logging.getLogger(__name__)
+
+
+def start(args: argparse.Namespace, parser: argparse.ArgumentParser, *, conf_dir: str, config_name: str) -> int:
+    """Do what the parsed command line asks of Hydra; the exit status."""
+    search_path = create_config_search_path(conf_dir)
+    if args.config_dir is not None:
+        extra = os.path.abspath(args.config_dir)  # noqa: PTH100 - as Hydra does: no symlinks resolved
+        if not os.path.isdir(extra):  # noqa: PTH112
+            raise Refused(
+                [f"--config-dir={args.config_dir}: there is no such folder; give the folder that holds your groups"]
+            )
+        search_path.prepend("command-line", f"file://{extra}", anchor=SearchPathQuery(provider="schema"))
+    hydra = Hydra.create_main_hydra2("runner", search_path)
+    if args.help:
+        hydra.app_help(config_name=config_name, args_parser=parser, args=args)
+    elif args.hydra_help:
+        hydra.hydra_help(config_name=config_name, args_parser=parser, args=args)
+    elif args.cfg:
+        hydra.show_cfg(
+            config_name=config_name,
+            overrides=args.overrides,
+            cfg_type=args.cfg,
+            package=args.package,
+            resolve=args.resolve,
+        )
+    elif args.shell_completion:
+        hydra.shell_completion(config_name=config_name, overrides=args.overrides)
+    elif args.info:
+        hydra.show_info(args.info, config_name=config_name, overrides=args.overrides)
+    elif args.multirun:
+        return _multirun(hydra, config_name, args.overrides)
+    else:
+        _single(hydra, config_name, args.overrides)
+    return 0
+
+
+def task_function(cfg: DictConfig) -> dict[str, float]:
+    """What Hydra calls for each job, in whatever process its launcher starts."""
+    from runner.run import run
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    return run(cfg, folder, name=folder.name)
+
+
+def job_of(cfg: DictConfig, *, name: str, folder: Path, overrides: Sequence[str]) -> Job:
+    """A composed configuration, Hydra's part taken off, as preflight wants it."""
+    from runner.preflight import Job
+
+    choices: Mapping[str, Any] = cfg.hydra.runtime.choices
+    bare = cfg.copy()
+    with open_dict(bare):
+        del bare["hydra"]
+    given = {str(key): str(value) for key, value in choices.items() if value is not None}
+    return Job(name=name, cfg=bare, folder=folder, overrides=list(overrides), choices=given)
+
+
+def _single(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
+    from runner.preflight import check
+
+    cfg = hydra.compose_config(config_name=config_name, overrides=overrides, run_mode=RunMode.RUN)
+    HydraConfig.instance().set_config(cfg)
+    folder = Path(OmegaConf.select(cfg, "hydra.run.dir"))
+    problems = check([job_of(cfg, name=folder.name, folder=folder, overrides=overrides)])
+    if problems:
+        raise Refused(problems)
+    callbacks = Callbacks(cfg)
+    callbacks.on_run_start(config=cfg, config_name=config_name)
+    ret = run_job(
+        hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
+        task_function=task_function,
+        config=cfg,
+        job_dir_key="hydra.run.dir",
+        job_subdir_key=None,
+    )
+    callbacks.on_run_end(config=cfg, config_name=config_name, job_return=ret)
+    scores = ret.return_value  # raises what the run raised
+    print(farewell(folder, scores))
+
+
+def _multirun(hydra: Hydra, config_name: str, overrides: list[str]) -> int:
+    from hydra_plugins.runner_plugins.sweeper import failed
+
+    returns = hydra.multirun(config_name=config_name, task_function=task_function, overrides=overrides)
+    if not isinstance(returns, list) or not all(isinstance(entry, tuple) for entry in returns):
+        raise HydraException("hydra/sweeper must be runner: another sweeper checks nothing before it starts")
+    losers = failed(returns)
+    print(f"{len(returns) - len(losers)} of {len(returns)} runs completed")
+    folders = {name: Path(job.hydra_cfg.hydra.runtime.output_dir) for name, job in returns}
+    for name, error in losers:
+        print(f"  FAILED {name}: {error}  (see {folders[name] / 'runner.log'})")
+    print(farewell(next(iter(folders.values())).parent, {}))
+    return 1 if losers else 0
+
+
+def farewell(folder: Path, scores: Mapping[str, float]) -> str:
+    """What the user may want to know last: the scores, where the results are, how to see them."""
+    lines = ["  ".join(f"{name} {value:.4g}" for name, value in scores.items())] if scores else []
+    lines += [f"results: {folder}", f"to see the curves: tensorboard --logdir {folder}"]
+    return "\n".join(lines)

@@ -1,0 +1,132 @@
+"""Errors for the reader: one message each, a true exit status, the traceback only on request."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import fields
+
+from runner.problem import Interrupted, Refused
+
+COMPLETED, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+
+
+def reported(work: Callable[[], int]) -> int:
+    """Do ``work``; its exit status, or that of the error it ended in, told on stderr.
+
+    ``RUNNER_TRACEBACK=1`` shows the traceback of any error.
+    """
+    try:
+        return work()
+    except Refused as error:
+        return _say(error, REFUSED, error.problems)
+    except Interrupted as error:
+        return _say(error, INTERRUPTED, [f"{error}; the state is saved in checkpoints/last.pt"])
+    except KeyboardInterrupt as error:
+        return _say(error, INTERRUPTED, ["interrupted"])
+    except Exception as error:
+        message = user_message(error)
+        if message is not None:
+            return _say(error, REFUSED, [message])
+        if not os.environ.get("RUNNER_TRACEBACK"):
+            return _say(
+                error,
+                FAILED,
+                [f"{type(error).__name__}: {error}", "the traceback is in the run's runner.log"],
+            )
+        return _say(error, FAILED, [])
+
+
+def _say(error: BaseException, status: int, messages: list[str]) -> int:
+    if os.environ.get("RUNNER_TRACEBACK"):
+        traceback.print_exception(error)
+    for message in messages:
+        print(f"runner: {message}", file=sys.stderr)
+    return status
+
+
+def user_message(error: Exception) -> str | None:
+    """What Hydra's and OmegaConf's errors about a command line mean; None for any other error."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    causes = [error]
+    while causes[-1].__cause__ is not None or causes[-1].__context__ is not None:
+        causes.append(causes[-1].__cause__ or causes[-1].__context__)  # type: ignore[arg-type]
+    if not any(isinstance(cause, (HydraException, OmegaConfBaseException)) for cause in causes):
+        return str(error) if isinstance(error, ValueError) else None
+    text = " ".join(str(error).split())
+    return unknown_key(causes) or unknown_option(text) or wrong_type(causes) or _plain(text)
+
+
+def unknown_key(causes: list[Exception]) -> str | None:
+    """``trainer.epoch=5`` → did you mean trainer.epochs?"""
+    from runner.config.schema import Config, TrainerConfig
+    from runner.preflight.settings import closest
+
+    for cause in causes:
+        key = str(getattr(cause, "full_key", None) or "")
+        unknown = re.search(r"Key '([^']+)' (?:is )?not in", str(cause)) or re.search(r"Key '([^']+)' not", str(cause))
+        if unknown is None:
+            continue
+        name = unknown[1]
+        key = key or name
+        parent, _, last = key.rpartition(".")
+        names: list[str] = []
+        if parent == "trainer":
+            names = [f"trainer.{field.name}" for field in fields(TrainerConfig)]
+        elif not parent:
+            names = [field.name for field in fields(Config)]
+        else:
+            holder = getattr(cause, "parent_node", None)
+            names = [f"{parent}.{other}" for other in holder] if holder is not None else []
+        remedy = closest(f"{parent}.{last}" if parent else last, names) or f"+{key} would add it"
+        return f"{key}: there is no such setting; {remedy}"
+    return None
+
+
+def unknown_option(text: str) -> str | None:
+    """``model=vgg17`` → did you mean vgg16?"""
+    from runner.preflight.settings import closest
+
+    found = re.search(
+        r"Could not find '([^']+)'.*?Available options in '([^']+)': (.*?)(?: Config search path|$)", text
+    )
+    if found is not None:
+        option = found[1].rpartition("/")[2]
+        options = found[3].split()
+        return (
+            f"{found[2]}={option}: there is no such option; {closest(option, options)}".rstrip()
+            + f" ({', '.join(options)})"
+        )
+    found = re.search(r"Could not override '([^']+)'\. No match in the defaults list", text)
+    if found is not None:
+        from runner.config.schema import GROUPS
+
+        return f"{found[1]}: there is no such group; {closest(found[1], GROUPS) or 'groups are ' + ', '.join(GROUPS)}"
+    return None
+
+
+def wrong_type(causes: list[Exception]) -> str | None:
+    """``trainer.epochs=abc`` → what it got and what it takes."""
+    for cause in causes:
+        found = re.search(r"Value '([^']*)'.*? could not be converted to (\w+)", str(cause).splitlines()[0])
+        if found is not None:
+            kind = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}.get(
+                found[2], found[2]
+            )
+            key = getattr(cause, "full_key", None) or "a setting"
+            return f"{key}={found[1]}: must be {kind}; set {key}=<value>"
+    return None
+
+
+def _plain(text: str) -> str:
+    found = re.search(r"Error parsing override '([^']+)' missing EQUAL", text)
+    if found is not None:
+        return f"{found[1]}: is not an override; write key=value"
+    if "Ambiguous value" in text:
+        return text.replace(" 1. To use it as a list", "; for a sweep add -m. To use it as a list").partition(" 2. ")[0]
+    return text

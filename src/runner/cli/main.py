@@ -1,0 +1,52 @@
+"""From a command line to an exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.cli import argv as arguments
+from runner.cli.errors import reported
+from runner.problem import Refused
+
+VERBS: tuple[str, ...] = ()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 completed, 1 failed, 2 refused before anything was started, 130 interrupted."""
+    return reported(lambda: _main(list(sys.argv[1:] if argv is None else argv)))
+
+
+def _main(argv: list[str]) -> int:
+    if argv and arguments.is_verb(argv[0]):
+        from runner.config.schema import GROUPS
+        from runner.preflight.settings import closest
+
+        raise Refused(
+            [f"{argv[0]}: is neither a verb nor an override like model=vgg16; {closest(argv[0], GROUPS)}".rstrip("; ")]
+        )
+    return train(argv)
+
+
+def train(argv: Sequence[str]) -> int:
+    """Train one run, or a sweep with ``-m``."""
+    from hydra._internal.utils import get_args_parser
+
+    from runner.cli import app, saved_run
+    from runner.config.conf_dir import conf_dir
+    from runner.config.schema import register
+
+    register()
+    parser = get_args_parser()
+    args = arguments.parse(parser, argv)
+    folders = [conf_dir(), *([Path(args.config_dir)] if args.config_dir else [])]
+    args.overrides = arguments.normalised(args.overrides, arguments.group_options(folders))
+    saved_run.refuse_as_config_dir(args.config_dir)
+    config_name = args.config_name or "config"
+    if args.config_path is not None:
+        if not saved_run.is_saved_run(Path(args.config_path)):
+            text = f"--config-path={args.config_path}: is not the .hydra folder of a run"
+            raise Refused([f"{text}; to add groups of your own use --config-dir={args.config_path}"])
+        config_name, args.overrides = saved_run.register(Path(args.config_path), args.overrides)
+    return app.start(args, parser, conf_dir=str(conf_dir()), config_name=config_name)

@@ -1,0 +1,72 @@
+"""Running again from a run's ``.hydra/``: its configuration as it was, with overrides on top."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from runner.config.schema import GROUPS
+from runner.problem import Refused
+
+NAME = "saved_run"
+
+
+def is_saved_run(folder: Path) -> bool:
+    return (folder / "config.yaml").is_file() and (folder / "hydra.yaml").is_file()
+
+
+def refuse_as_config_dir(config_dir: str | None) -> None:
+    """As ``--config-dir``, a saved run would be ignored and the default trained. Raises ``Refused``."""
+    if config_dir is not None and is_saved_run(Path(config_dir)):
+        text = f"--config-dir={config_dir}: is a saved run, and would be shadowed by the default configuration"
+        raise Refused([f"{text}; use --config-path={config_dir} --config-name=config"])
+
+
+def register(folder: Path, overrides: Sequence[str]) -> tuple[str, list[str]]:
+    """Make the run's configuration known to Hydra under a name; that name, and the overrides for it.
+
+    The saved values replace the shipped ones, whatever ``conf/`` has become since. A group that an override chooses anew
+    is taken from ``conf/`` instead. Hydra's own settings (folders, sweeper, logging) are the shipped ones.
+    """
+    from hydra.core.config_store import ConfigStore
+
+    content = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(content, DictConfig)
+    saved = OmegaConf.load(folder / "hydra.yaml")
+    choices = dict(OmegaConf.select(saved, "hydra.runtime.choices") or {})
+    chosen = [override.partition("=")[0] for override in overrides if override.partition("=")[0] in GROUPS]
+    for group in chosen:
+        content.pop(group, None)
+    shipped = _shipped_hydra()
+    model = choices.get("model", "model")
+    node: dict[str, Any] = {
+        "defaults": [
+            "schema",
+            *({group: choices.get(group)} for group in chosen),
+            "_self_",
+            {"override hydra/sweeper": "runner"},
+            {"override hydra/job_logging": "runner"},
+            {"override hydra/hydra_logging": "none"},
+        ],
+        **dict(content.items()),
+        "hydra": {
+            **shipped,
+            "runtime": {"choices": {key: choices[key] for key in choices if key not in chosen}},
+        },
+    }
+    del model
+    ConfigStore.instance().store(name=NAME, node=OmegaConf.create(node))
+    return NAME, list(overrides)
+
+
+def _shipped_hydra() -> dict[str, Any]:
+    from runner.config.conf_dir import conf_dir
+
+    shipped = OmegaConf.load(conf_dir() / "config.yaml")
+    assert isinstance(shipped, DictConfig)
+    content = OmegaConf.to_container(shipped.hydra, resolve=False)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}

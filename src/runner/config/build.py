@@ -1,0 +1,162 @@
+"""The composition root: the one place where configuration becomes objects. Below it there is none."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from runner.data.source import Source, Spec, Splits
+    from runner.metrics import Metrics
+    from runner.observers.observer import Observer
+    from runner.optim import Scheduler
+    from runner.plan import Plan
+    from runner.tasks.task import Task
+
+OPTIMIZER_SETTINGS = ("groups", "decay_norms_and_biases")  # ours, not arguments of the optimizer's target
+
+
+def instantiate(node: Any, /, *args: Any, **facts: Any) -> Any:
+    """Build what ``node`` describes. Of ``facts`` it gets those that its target's signature names and it does not set.
+
+    The target is called here and not by Hydra, so objects pass as they are and errors come out as they were raised.
+    """
+    from hydra.utils import instantiate as hydra_instantiate
+
+    settings = plain(node)
+    build = hydra_instantiate({**settings, "_partial_": True}, _convert_="all")
+    known = signature(settings["_target_"])
+    return build(*args, **{name: fact for name, fact in facts.items() if name in known and name not in settings})
+
+
+def signature(target: str) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a target by name; none for a builtin that does not tell."""
+    from hydra.utils import get_object
+
+    try:
+        return inspect.signature(get_object(target)).parameters
+    except (TypeError, ValueError):
+        return {}
+
+
+def plain(node: Any) -> dict[str, Any]:
+    """A configuration node as a plain dict, interpolations resolved."""
+    content = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else dict(node)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def build_source(dataset: Any) -> Source:
+    source: Source = instantiate(dataset)
+    return source
+
+
+def load_splits(dataset: Any) -> Splits:
+    """The loaded data set. The last one is kept, so that jobs of a sweep over the same data load it once."""
+    return _load_splits(json.dumps(plain(dataset), sort_keys=True))
+
+
+@functools.lru_cache(maxsize=1)
+def _load_splits(dataset: str) -> Splits:
+    return build_source(json.loads(dataset)).load()
+
+
+def build_model(cfg: DictConfig, spec: Spec) -> nn.Module:
+    """The model, adapted to the data and to what the task makes of its output; on the default device."""
+    model: nn.Module = instantiate(cfg.model, **_facts(cfg, spec))
+    return model
+
+
+def build_loss(cfg: DictConfig, spec: Spec) -> nn.Module:
+    loss: nn.Module = instantiate(cfg.loss, **_facts(cfg, spec))
+    return loss
+
+
+def build_task(cfg: DictConfig, model: nn.Module, loss: nn.Module) -> Task:
+    task: Task = instantiate(cfg.task, model=model, loss=loss)
+    return task
+
+
+def _facts(cfg: DictConfig, spec: Spec) -> dict[str, Any]:
+    from hydra.utils import get_object
+
+    return {
+        "in_channels": spec.channels,
+        "image_size": spec.image_size,
+        "num_classes": spec.num_classes,
+        "output": getattr(get_object(cfg.task["_target_"]), "output", "classes"),
+    }
+
+
+def build_optimizers(cfg: DictConfig, task: Task) -> dict[str, torch.optim.Optimizer]:
+    """One optimizer for each network; ``optimizer`` is one description for all of them, or one under each's name.
+
+    Raises ``ValueError`` for a network without a description.
+    """
+    from runner.optim import build_optimizer
+
+    built = {}
+    for name, network in task.networks().items():
+        node = cfg.optimizer if "_target_" in cfg.optimizer else cfg.optimizer.get(name)
+        if node is None:
+            raise ValueError(
+                f"optimizer has no entry for the network {name!r}; add optimizer.{name}, or one _target_ for all"
+            )
+        settings = plain(node)
+        ours = {key: settings.pop(key) for key in OPTIMIZER_SETTINGS if key in settings}
+        built[name] = build_optimizer(
+            functools.partial(instantiate, settings),
+            network,
+            groups=ours.get("groups") or {},
+            decay_norms_and_biases=ours.get("decay_norms_and_biases", True),
+        )
+    return built
+
+
+def scheduler_factory(cfg: DictConfig, plan: Plan) -> Callable[[torch.optim.Optimizer], Scheduler]:
+    """Makes the schedule of an optimizer; a bare torch scheduler advances once a step."""
+    from runner.optim import wrap
+
+    def schedule(optimizer: torch.optim.Optimizer) -> Scheduler:
+        built = instantiate(cfg.scheduler, optimizer, plan=plan)
+        return built if hasattr(built, "evaluated") else wrap(built)
+
+    return schedule
+
+
+def build_metrics(cfg: DictConfig, spec: Spec) -> Metrics:
+    from runner.metrics import Metrics
+
+    built = {name: instantiate(node, num_classes=spec.num_classes) for name, node in cfg.metrics.items()}
+    return Metrics(built)
+
+
+def build_augmentation(cfg: DictConfig) -> Any:
+    return instantiate(cfg.augmentation)
+
+
+def build_observers(cfg: DictConfig) -> list[Observer]:
+    return [instantiate(node) for node in (cfg.logger or {}).values() if node is not None]
+
+
+def flat(cfg: Mapping[str, Any] | DictConfig) -> dict[str, Any]:
+    """``{"optimizer.lr": 0.1}``: leaves by dotted key, for hparams and for telling configurations apart."""
+    found: dict[str, Any] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                walk(f"{prefix}.{key}" if prefix else str(key), inner)
+        else:
+            found[prefix] = value
+
+    walk("", plain(cfg))
+    return found

@@ -1,0 +1,100 @@
+"""What the runner owns of a configuration. Values stand in ``conf/``; types and meanings stand here. Free of torch.
+
+Each field's ``doc`` is what ``docs/config.md`` says of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+CHOICES = {
+    "precision": ("auto", "fp32", "bf16", "fp16"),
+    "compile": ("off", "default", "reduce-overhead", "max-autotune"),
+    "resident": ("auto", "always", "never"),
+}
+
+
+def described(doc: str, default: Any = MISSING) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass
+class TrainerConfig:
+    """How a run is trained: ``trainer.*``."""
+
+    epochs: float | None = described("Budget in passes over the training part. Not used when steps is given.")
+    steps: int | None = described("Budget in optimizer updates, instead of epochs.")
+    batch_size: int = described("Samples in one optimizer update, over all micro-batches and ranks.")
+    micro_batches: int = described(
+        "Gradient accumulation: parts in which a batch is computed, to fit memory. The update stays the same."
+    )
+    eval_batch_size: int = described("Samples in one evaluation batch.")
+    evaluate_every_epochs: float | None = described("Evaluation cadence. Not used when evaluate_every_steps is given.")
+    evaluate_every_steps: int | None = described("Evaluation cadence in steps. The last step is always evaluated.")
+    save_every_epochs: float | None = described("Checkpoint cadence. Not used when save_every_steps is given.")
+    save_every_steps: int | None = described("Checkpoint cadence in steps. The last step is always saved.")
+    log_every_steps: int = described("Steps between two logged training losses; each costs one transfer to the host.")
+    best: dict[str, str] = described(
+        "Validation metrics that choose a checkpoint best_<metric>.pt, each with its direction: {accuracy: max}."
+    )
+    device: str = described("auto (the first GPU, else the CPU), cpu, cuda, cuda:1, mps.")
+    precision: str = described("auto (bf16 on a GPU that has it, else fp16 there; fp32 on the CPU), fp32, bf16, fp16.")
+    clip_norm: float | None = described("Limit of the gradients' total norm, for each optimizer.")
+    clip_value: float | None = described("Limit of each gradient value.")
+    tf32: bool = described("Allow TensorFloat-32 in fp32 matrix products and convolutions on NVIDIA GPUs.")
+    channels_last: bool = described("Store images and kernels with channels innermost; faster convolutions on GPUs.")
+    compile: str = described("torch.compile mode of each network: off, default, reduce-overhead, max-autotune.")
+    deterministic: bool = described("Refuse operations that are not bit-reproducible. CPU runs are without it, too.")
+    resident: str = described("Keep the data on the device: auto (when it fits), always, never (stream it).")
+    workers: int = described("Processes that read streamed data; 0 reads in the training process.")
+    threads: int | None = described("CPU threads of torch; null leaves torch's choice. The number changes the bits.")
+
+
+@dataclass
+class DebugConfig:
+    """Shortcuts for finding faults: ``debug.*``, set by ``debug=<option>``."""
+
+    samples: int | None = described("Only the first so many samples of each part.", None)
+    train_only: bool = described("Validate and test on the training samples, too: overfitting is the aim.", False)
+
+
+@dataclass
+class Config:
+    """A whole run. The groups are anything with a ``_target_``."""
+
+    seed: int = described("Every random draw of the run is a function of it.")
+    task: Any = described("What is minimised and scored.")
+    dataset: Any = described("The data, its split and its normalisation.")
+    augmentation: Any = described("Random changes to training images.")
+    model: Any = described("The network, or the networks of a GAN.")
+    loss: Any = described("What the task minimises.")
+    optimizer: Any = described("How weights follow gradients; one for each network.")
+    scheduler: Any = described("How the learning rate moves.")
+    metrics: dict[str, Any] = described("What an evaluation measures besides the loss.")
+    trainer: TrainerConfig = described("The training loop's settings.")
+    logger: dict[str, Any] = described("Who looks on.")
+    debug: DebugConfig = described("Shortcuts for finding faults.")
+
+
+GROUPS = (
+    "task",
+    "dataset",
+    "augmentation",
+    "model",
+    "loss",
+    "optimizer",
+    "scheduler",
+    "metrics",
+    "trainer",
+    "logger",
+)
+
+
+def register() -> None:
+    """Make the schema known to Hydra as the first entry of the defaults list."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="schema", node=Config)

@@ -1,0 +1,99 @@
+"""All checks over one run or over all jobs of a sweep. Torch is imported only when reading has found nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from runner.config import build
+from runner.preflight.folder import folder_problems
+from runner.preflight.settings import settings_problems
+from runner.preflight.targets import target_problems
+from runner.problem import Problem
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run as it was asked for. ``choices`` are the options of its groups, for messages: {"model": "vgg16"}."""
+
+    name: str
+    cfg: DictConfig
+    folder: Path
+    overrides: Sequence[str] = ()
+    choices: dict[str, str] = field(default_factory=dict)
+
+
+def check(jobs: Sequence[Job]) -> list[str]:
+    """A line for each problem of each distinct configuration; seeds cost nothing extra. Empty when all is well."""
+    lines: dict[str, list[str]] = {}
+    for twins in _distinct(jobs):
+        for problem in _problems(twins[0]):
+            lines.setdefault(_named(problem, twins[0]).line(), []).extend(job.name for job in twins)
+    for job in jobs:
+        for problem in folder_problems(job.folder, job.cfg):
+            lines.setdefault(problem.line(), []).append(job.name)
+    if len(jobs) == 1:
+        return list(lines)
+    return [line if len(names) == len(jobs) else f"{line}  [{_some(names)}]" for line, names in lines.items()]
+
+
+def _distinct(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Jobs that differ in nothing but the seed stand together."""
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        cfg = job.cfg.copy()
+        cfg.seed = 0
+        try:
+            key = json.dumps(build.plain(cfg), sort_keys=True, default=str)
+        except Exception:  # an interpolation that leads nowhere: reported for this job by its own check
+            key = job.name
+        groups.setdefault(key, []).append(job)
+    return list(groups.values())
+
+
+def _problems(job: Job) -> list[Problem]:
+    try:
+        build.plain(job.cfg)
+    except Exception as error:
+        return [Problem("configuration", None, " ".join(str(error).split()), "")]
+    found = settings_problems(job.cfg, job.overrides)
+    if any(problem.value == "???" for problem in found):
+        return found
+    found += target_problems(job.cfg)
+    if any(problem.key.startswith("dataset") for problem in found):
+        return found
+    return found + _data_and_trial(job.cfg, clean=not found)
+
+
+def _data_and_trial(cfg: DictConfig, *, clean: bool) -> list[Problem]:
+    try:
+        source = build.build_source(cfg.dataset)
+        found = [replace(problem, key=f"dataset.{problem.key}") for problem in source.problems()]
+        if found:
+            return found
+        splits = build.load_splits(cfg.dataset)
+    except Exception as error:
+        if os.environ.get("RUNNER_TRACEBACK"):
+            raise
+        text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        return [Problem("dataset", None, text, "")]
+    if not clean:
+        return []
+    from runner.preflight.trial import trial_problems
+
+    return trial_problems(cfg, splits)
+
+
+def _named(problem: Problem, job: Job) -> Problem:
+    """A problem of a whole group is told with the option that was chosen: ``model=vgg16``."""
+    return replace(problem, value=job.choices[problem.key]) if problem.key in job.choices else problem
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(dict.fromkeys(names[:5]))
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"

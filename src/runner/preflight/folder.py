@@ -1,0 +1,56 @@
+"""Whether a run may use its folder: no run is ever overwritten. Free of torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from runner.config.build import flat
+from runner.problem import Problem
+from runner.results.manifest import read_json
+
+SHOWN = 8
+
+
+def folder_problems(folder: Path, cfg: DictConfig) -> Iterator[Problem]:
+    """A folder that holds a run, or in which nothing can be written."""
+    if folder.exists() and not folder.is_dir():
+        yield Problem("hydra.run.dir", folder, "is a file", "choose another folder")
+        return
+    saved = folder / ".hydra" / "config.yaml"
+    if saved.is_file():
+        yield _taken(folder, saved, cfg)
+    nearest = folder
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        yield Problem(
+            "hydra.run.dir", folder, f"cannot be written: no permission in {nearest}", "choose another folder"
+        )
+
+
+def _taken(folder: Path, saved: Path, cfg: DictConfig) -> Problem:
+    theirs = OmegaConf.load(saved)
+    assert isinstance(theirs, DictConfig)
+    differing = differences(theirs, cfg)
+    remedy = "choose another folder, or remove this one"
+    if differing:
+        return Problem(
+            "hydra.run.dir", folder, f"holds a run with another configuration: {'; '.join(differing)}", remedy
+        )
+    state = read_json(folder / "status.json").get("state", "unfinished")
+    return Problem("hydra.run.dir", folder, f"already holds this run ({state})", remedy)
+
+
+def differences(theirs: DictConfig, ours: DictConfig) -> list[str]:
+    """``key: theirs → ours`` for each leaf in which two configurations differ; a long list is cut, and says so."""
+    left, right = flat(theirs), flat(ours)
+    lines = [
+        f"{key}: {left.get(key, 'absent')} there, {right.get(key, 'absent')} here"
+        for key in dict.fromkeys([*left, *right])
+        if left.get(key, "absent") != right.get(key, "absent")
+    ]
+    return lines if len(lines) <= SHOWN else [*lines[:SHOWN], f"and {len(lines) - SHOWN} more"]

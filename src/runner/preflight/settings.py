@@ -1,0 +1,96 @@
+"""What can be said of a configuration by reading it. Free of torch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from runner.config.schema import CHOICES, Config
+from runner.problem import Problem
+
+AT_LEAST_ONE = ("batch_size", "eval_batch_size", "micro_batches", "log_every_steps", "steps", "threads")
+POSITIVE = (
+    "epochs",
+    "evaluate_every_epochs",
+    "evaluate_every_steps",
+    "save_every_epochs",
+    "save_every_steps",
+)
+LIMITS = ("clip_norm", "clip_value")
+
+
+def closest(name: str, names: Iterable[str]) -> str:
+    """ "did you mean …?", or nothing when no name is close."""
+    found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"did you mean {found[0]}?" if found else ""
+
+
+def settings_problems(cfg: DictConfig, overrides: Sequence[str] = ()) -> list[Problem]:
+    """Missing values, keys that nothing reads, values out of range. ``overrides`` are those of the command line."""
+    found = [*_unresolved(cfg), *_unread(cfg)]
+    if not found:
+        found += [*_trainer(cfg.trainer), *_doubled(overrides)]
+    return found
+
+
+def _unresolved(cfg: DictConfig) -> Iterator[Problem]:
+    for key in sorted(OmegaConf.missing_keys(cfg)):
+        yield Problem(key, "???", "has no value", f"set {key}=<value>")
+    for key, text in _interpolations(cfg, ""):
+        if text.startswith(("${now:", "${hydra:")) or "${now:" in text or "${hydra:" in text:
+            yield Problem(key, text, "changes from run to run, so the run could not be repeated", "give a plain value")
+
+
+def _interpolations(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    keys = node.keys() if isinstance(node, DictConfig) else range(len(node))
+    for key in keys:
+        path = f"{prefix}.{key}" if prefix else str(key)
+        if OmegaConf.is_missing(node, key):
+            continue
+        raw = node._get_node(key)
+        value = raw._value() if raw is not None else None
+        if isinstance(raw, (DictConfig, ListConfig)) and not isinstance(value, str):
+            if value is not None:
+                yield from _interpolations(raw, path)
+        elif isinstance(value, str) and "${" in value:
+            yield path, value
+
+
+def _unread(cfg: DictConfig) -> Iterator[Problem]:
+    known = [field.name for field in fields(Config)]
+    for key in cfg:
+        if str(key) not in known:
+            yield Problem(str(key), cfg[key], "is read by nothing", closest(str(key), known) or f"remove +{key}")
+
+
+def _trainer(trainer: DictConfig) -> Iterator[Problem]:
+    for name, choices in CHOICES.items():
+        if trainer[name] not in choices:
+            remedy = closest(str(trainer[name]), choices)
+            yield Problem(f"trainer.{name}", trainer[name], f"must be one of {', '.join(choices)}", remedy)
+    for name in AT_LEAST_ONE:
+        if trainer[name] is not None and trainer[name] < 1:
+            yield Problem(f"trainer.{name}", trainer[name], "must be at least 1", f"set trainer.{name}=<n>")
+    for name in (*POSITIVE, *LIMITS):
+        if trainer[name] is not None and not trainer[name] > 0:
+            yield Problem(f"trainer.{name}", trainer[name], "must be positive", f"set trainer.{name}=<n>")
+    if trainer.workers < 0:
+        yield Problem("trainer.workers", trainer.workers, "must not be negative", "0 reads in the training process")
+    if trainer.epochs is None and trainer.steps is None:
+        yield Problem("trainer.epochs", None, "a budget is needed", "set trainer.epochs=<n> or trainer.steps=<n>")
+    for metric, direction in trainer.best.items():
+        if direction not in ("min", "max"):
+            yield Problem(f"trainer.best.{metric}", direction, "must be min or max", f"set trainer.best.{metric}=max")
+
+
+def _doubled(overrides: Sequence[str]) -> Iterator[Problem]:
+    given = {override.lstrip("+").split("=", 1)[0]: override.split("=", 1)[-1] for override in overrides}
+    for prefix in ("", "evaluate_every_", "save_every_"):
+        keys = [f"trainer.{prefix}epochs", f"trainer.{prefix}steps"]
+        if all(given.get(key, "null") != "null" for key in keys):
+            text = f"and {keys[1]}={given[keys[1]]} cannot both be given"
+            yield Problem(keys[0], given[keys[0]], text, "leave one of them out")

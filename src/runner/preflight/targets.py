@@ -1,0 +1,104 @@
+"""Whether each ``_target_`` exists and takes the arguments that the configuration gives it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from omegaconf import DictConfig
+
+from runner.config.build import OPTIMIZER_SETTINGS, plain, signature
+from runner.preflight.settings import closest
+from runner.problem import Problem
+
+FACTS = {
+    "model": {"in_channels", "image_size", "num_classes", "output"},
+    "loss": {"in_channels", "image_size", "num_classes", "output"},
+    "metrics": {"num_classes"},
+    "task": {"model", "loss"},
+    "scheduler": {"optimizer", "plan"},
+}
+"""What the composition root passes to the targets of a group by name."""
+
+ONE = ("task", "dataset", "augmentation", "model", "loss", "scheduler")
+NAMED = ("metrics", "logger")  # several descriptions, each under its name
+
+
+def target_problems(cfg: DictConfig) -> list[Problem]:
+    """Wrong targets, misspelt and missing arguments, over all groups."""
+    found: list[Problem] = []
+    for key, node, facts, ignored in _nodes(cfg):
+        if not isinstance(node, dict) or "_target_" not in node:
+            found.append(
+                Problem(key, node, "has no _target_", f"choose one with {key.split('.', maxsplit=1)[0]}=<option>")
+            )
+            continue
+        problem = _unfound(key, node["_target_"])
+        found += [problem] if problem else _misfits(key, node, facts, ignored)
+    return found
+
+
+def _nodes(cfg: DictConfig) -> Iterator[tuple[str, Any, set[str], tuple[str, ...]]]:
+    for group in ONE:
+        node = cfg[group]
+        yield group, plain(node) if isinstance(node, DictConfig) else node, FACTS.get(group, set()), ()
+    for group in NAMED:
+        for name, node in (cfg[group] or {}).items():
+            if node is not None:
+                node = plain(node) if isinstance(node, DictConfig) else node
+                yield f"{group}.{name}", node, FACTS.get(group, set()), ()
+    optimizer = plain(cfg.optimizer) if isinstance(cfg.optimizer, DictConfig) else cfg.optimizer
+    if isinstance(optimizer, dict) and "_target_" not in optimizer and optimizer:
+        for name, node in optimizer.items():
+            yield f"optimizer.{name}", node, {"params"}, OPTIMIZER_SETTINGS
+    else:
+        yield "optimizer", optimizer, {"params"}, OPTIMIZER_SETTINGS
+
+
+def _unfound(key: str, target: str) -> Problem | None:
+    """Why a target cannot be imported, told by the part of its path that fails."""
+    module, _, name = target.rpartition(".")
+    if not module:
+        return Problem(f"{key}._target_", target, "is not a dotted path", "write <package>.<module>.<name>")
+    try:
+        holder: Any = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        outer, _, inner = module.rpartition(".")
+        try:  # a class inside a class: package.module.Outer.Inner
+            holder = getattr(importlib.import_module(outer), inner) if outer else None
+        except (ImportError, AttributeError):
+            holder = None
+        if holder is None:
+            return Problem(
+                f"{key}._target_",
+                target,
+                f"cannot be imported: {error}",
+                "correct the path or install the package",
+            )
+    except Exception as error:
+        text = f"cannot be imported: {module} raises {type(error).__name__}: {error}"
+        return Problem(f"{key}._target_", target, text, "mend the module")
+    if hasattr(holder, name):
+        return None
+    names = [other for other in dir(holder) if not other.startswith("_")]
+    return Problem(f"{key}._target_", target, f"{module} has no {name}", closest(name, names))
+
+
+def _misfits(key: str, node: dict[str, Any], facts: set[str], ignored: tuple[str, ...]) -> Iterator[Problem]:
+    parameters = signature(node["_target_"])
+    if not parameters:
+        return
+    kinds = {parameter.kind for parameter in parameters.values()}
+    given = {name for name in node if not (name.startswith("_") and name.endswith("_")) and name not in ignored}
+    if inspect.Parameter.VAR_KEYWORD not in kinds:
+        for name in sorted(given - set(parameters)):
+            remedy = closest(name, parameters) or f"it takes {', '.join(parameters)}"
+            yield Problem(f"{key}.{name}", node[name], f"{node['_target_']} takes no such argument", remedy)
+    if "_args_" in node:
+        return
+    for name, parameter in parameters.items():
+        variable = parameter.kind in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        if parameter.default is inspect.Parameter.empty and not variable and name not in given | facts:
+            yield Problem(f"{key}.{name}", None, f"{node['_target_']} needs it", f"set {key}.{name}=<value>")
