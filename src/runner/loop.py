@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Protocol
 
 import torch
@@ -22,7 +23,7 @@ from runner.update import Update
 class Batches(Protocol):
     """Prepared batches on the device: ``train`` without end, from any step on; ``part`` once through, in order."""
 
-    def train(self, first_step: int) -> Iterator[Batch]: ...
+    def train(self, first_step: int) -> Generator[Batch]: ...
 
     def part(self, name: str) -> Iterator[Batch]: ...
 
@@ -42,24 +43,24 @@ def train(
 ) -> None:
     """Train from where ``state`` stands until the plan's budget is used, or ``state.stop`` says why not."""
     task.train()
-    batches = data.train(state.step)
-    while state.step < plan.total_steps and not state.stop:
-        batch = next(batches)
-        randomness.reseed("step", state.step)
-        losses = {updates[name].label: updates[name].apply(parts) for name, parts in precision.losses(task, batch)}
-        state.step += 1
-        state.means.add(losses, samples=size_of(batch))
-        observers.stepped(state.step, losses, samples=size_of(batch))
+    with contextlib.closing(data.train(state.step)) as batches:
+        while state.step < plan.total_steps and not state.stop:
+            batch = next(batches)
+            randomness.reseed("step", state.step)
+            losses = {updates[name].label: updates[name].apply(parts) for name, parts in precision.losses(task, batch)}
+            state.step += 1
+            state.means.add(losses, samples=size_of(batch))
+            observers.stepped(state.step, losses, samples=size_of(batch))
 
-        if plan.evaluates(state.step):
-            scores = state.means.take() | evaluate("valid", state.step)
-            improved = state.judge(scores)
-            for update in updates.values():
-                update.evaluated(scores)
-            observers.evaluated(state.step, scores, best=state.best)
-            checkpoints.save_best(state.step, improved)
-        if plan.saves(state.step):
-            checkpoints.save(state.step)
+            if plan.evaluates(state.step):
+                scores = state.means.take() | evaluate("valid", state.step)
+                improved = state.judge(scores)
+                for update in updates.values():
+                    update.evaluated(scores)
+                observers.evaluated(state.step, scores, best=state.best)
+                checkpoints.save_best(state.step, improved)
+            if plan.saves(state.step):
+                checkpoints.save(state.step)
     checkpoints.save(state.step)
 
 

@@ -28,8 +28,8 @@ def refuse_as_config_dir(config_dir: str | None) -> None:
 def register(folder: Path, overrides: Sequence[str]) -> tuple[str, list[str]]:
     """Make the run's configuration known to Hydra under a name; that name, and the overrides for it.
 
-    The saved values replace the shipped ones, whatever ``conf/`` has become since. A group that an override chooses anew
-    is taken from ``conf/`` instead. Hydra's own settings (folders, sweeper, logging) are the shipped ones.
+    The saved values replace the shipped ones, whatever ``conf/`` has become since. A group that an override chooses
+    anew is taken from ``conf/`` instead. Hydra's own settings (folders, sweeper, logging) are the shipped ones.
     """
     from hydra.core.config_store import ConfigStore
 
@@ -40,8 +40,6 @@ def register(folder: Path, overrides: Sequence[str]) -> tuple[str, list[str]]:
     chosen = [override.partition("=")[0] for override in overrides if override.partition("=")[0] in GROUPS]
     for group in chosen:
         content.pop(group, None)
-    shipped = _shipped_hydra()
-    model = choices.get("model", "model")
     node: dict[str, Any] = {
         "defaults": [
             "schema",
@@ -53,11 +51,10 @@ def register(folder: Path, overrides: Sequence[str]) -> tuple[str, list[str]]:
         ],
         **dict(content.items()),
         "hydra": {
-            **shipped,
+            **_shipped_hydra(),
             "runtime": {"choices": {key: choices[key] for key in choices if key not in chosen}},
         },
     }
-    del model
     ConfigStore.instance().store(name=NAME, node=OmegaConf.create(node))
     return NAME, list(overrides)
 

@@ -1,20 +1,24 @@
-"""What the loop tells those who look. Observers may look but not touch: a run is the same, to the bit, without them."""
+"""What the loop tells those who look.
+
+Observers may look but not touch: a run is the same, to the bit, without them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from runner.batch import Batch
     from runner.plan import Plan
-    from runner.tasks.task import Batch, Task
+    from runner.tasks.task import Task
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What is known when training starts. ``folder`` is None when nothing is to be written (stand-alone use)."""
+    """What is known when training starts. ``folder`` is None when nothing is to be written: stand-alone use."""
 
     name: str
     folder: Path | None
@@ -24,6 +28,8 @@ class RunInfo:
     config_text: str = ""  # the resolved configuration as YAML
     hparams: Mapping[str, Any] = field(default_factory=dict)  # the configuration, flat: {"optimizer.lr": 0.1}
     sample: Batch | None = None  # a fixed validation batch, prepared for the model, on the device
+    mean: Sequence[float] = ()  # per channel: a picture's pixels in [0, 1] are value * std + mean
+    std: Sequence[float] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,85 @@
+"""From whole arrays to ``Splits``: resized once, validation held out, statistics, digest."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from runner.data.source import Arrays, Spec, Splits
+from runner.data.sources.settings import Statistics
+from runner.data.splits import hold_out
+from runner.data.statistics import channel_statistics
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """images: uint8 (N, C, H, W); labels: int64 (N,)."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __getitem__(self, index: Tensor) -> Labelled:
+        return Labelled(self.images[index], self.labels[index])
+
+    def resized(self, size: tuple[int, int]) -> Labelled:
+        return Labelled(resize(self.images, size), self.labels)
+
+    def hold_out(self, fraction: float, *, seed: int, purpose: str) -> tuple[Labelled, Labelled]:
+        """(kept, held out), stratified."""
+        kept, held = hold_out(self.labels, fraction, seed=seed, purpose=purpose)
+        return self[kept], self[held]
+
+
+def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear with antialiasing, rounded back to uint8. images: uint8 (N, C, H, W)."""
+    if tuple(images.shape[2:]) == size:
+        return images
+    chunks = torch.split(images, 1024)  # a float copy of everything would take four times its memory
+    resized = [F.interpolate(c.float(), size, mode="bilinear", antialias=True).round_().byte() for c in chunks]
+    return torch.cat(resized)
+
+
+def digest(tensors: list[Tensor]) -> str:
+    """SHA-256 over type, shape and bytes of each tensor in turn."""
+    total = hashlib.sha256()
+    for tensor in tensors:
+        total.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+        total.update(tensor.contiguous().numpy().data)
+    return total.hexdigest()
+
+
+def splits_of(
+    train: Labelled,
+    valid: Labelled,
+    test: Labelled,
+    *,
+    spec: Spec,
+    mean: Statistics = None,
+    std: Statistics = None,
+    class_names: tuple[str, ...] = (),
+    notes: dict[str, object] | None = None,
+) -> Splits:
+    """Parts of the spec's size as ``Splits``; mean and std that are not given come from ``train`` alone.
+
+    The digest is over all three parts, as resized.
+    """
+    parts = [part.resized(spec.image_size) for part in (train, valid, test)]
+    if mean is None or std is None:
+        mean, std = channel_statistics(parts[0].images)
+    sizes = {f"{name}_size": len(part.labels) for name, part in zip(("train", "valid", "test"), parts, strict=True)}
+    arrays = [Arrays(part.images, part.labels) for part in parts]
+    return Splits(
+        train=arrays[0],
+        valid=arrays[1],
+        test=arrays[2],
+        spec=spec,
+        mean=tuple(mean),
+        std=tuple(std),
+        class_names=class_names,
+        digest=digest([tensor for array in arrays for tensor in array.tensors]),
+        notes={**sizes, **(notes or {})},
+    )

@@ -1,0 +1,85 @@
+"""Data that is read as it is used, by workers on which neither the order nor the draws depend."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from runner.data.augment import Augmentation
+from runner.data.draws import seeded
+from runner.data.resident import moved
+from runner.data.source import Examples
+from runner.randomness import Randomness
+
+Key = tuple[int, int, int]  # (index of the example, step, row in the batch)
+
+
+class Streamed:
+    """A ``DataLoader`` over ``examples``; a per-example ``augmentation`` is applied to the first tensor.
+
+    What an example draws, in ``__getitem__`` or in the augmentation, is a function of (seed, step, row in the
+    batch), so the number of workers changes nothing. The workers end with the iterator.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        device: torch.device,
+        *,
+        randomness: Randomness,
+        workers: int = 0,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        self.reader = Reader(examples, randomness=randomness, augmentation=augmentation)
+        self.device = device
+        self.workers = workers
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def batches(self, indices: Iterable[Tensor], *, first_step: int = 0) -> Iterator[tuple[Tensor, ...]]:
+        loader: DataLoader[Any] = DataLoader(
+            self.reader,
+            batch_sampler=keys(indices, first_step=first_step),  # any iterable will do
+            num_workers=self.workers,
+            pin_memory=self.device.type == "cuda",
+            prefetch_factor=4 if self.workers else None,
+            generator=torch.Generator(),  # otherwise the loader draws from the run's own
+        )
+        try:
+            for batch in loader:
+                yield tuple(moved(tensor, self.device) for tensor in batch)
+        except Exception as error:
+            # The traceback of an error in a worker holds the loader's frames, and they the other workers.
+            traceback.clear_frames(error.__traceback__)
+            raise
+
+
+def keys(indices: Iterable[Tensor], *, first_step: int) -> Iterator[list[Key]]:
+    for step, index in enumerate(indices, first_step):
+        yield [(example, step, row) for row, example in enumerate(index.tolist())]
+
+
+class Reader(Dataset[tuple[Tensor, ...]]):
+    """Reads one example under the draws that belong to its place in the order. Runs in the workers."""
+
+    def __init__(self, examples: Examples, *, randomness: Randomness, augmentation: Augmentation | None) -> None:
+        self.examples = examples
+        self.randomness = randomness
+        self.augmentation = augmentation
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, key: Key) -> tuple[Tensor, ...]:
+        index, *place = key
+        with seeded(self.randomness.key("example", *place)):
+            image, *rest = self.examples[index]
+        if self.augmentation is not None:
+            image = self.augmentation(image, self.randomness.generator("augment example", *place))
+        return image, *rest

@@ -1,0 +1,83 @@
+"""torchmetrics' metrics with this project's defaults: made for logits, and without its checks of values.
+
+Those checks look at every label on the host. torchmetrics is imported when a metric is made: it costs
+seconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
+
+_AVERAGES = ("micro", "macro", "weighted")
+_NORMALIZE: dict[str, Literal["true", "pred", "all"]] = {
+    "labels": "true",
+    "predictions": "pred",
+    "all": "all",
+}
+
+
+def accuracy(*, num_classes: int, average: str = "micro", ignore_index: int | None = None) -> Metric:
+    """The fraction of samples whose highest logit is the label's; "macro": the mean over classes."""
+    return _classwise("MulticlassAccuracy", num_classes, average, ignore_index)
+
+
+def top5(*, num_classes: int, average: str = "micro", ignore_index: int | None = None) -> Metric:
+    """The fraction of samples whose label is among the five highest logits. ``ValueError`` below five
+    classes.
+    """
+    if num_classes < 5:
+        raise ValueError(f"metrics=top5 needs at least 5 classes, got {num_classes}; leave it out of metrics")
+    return _classwise("MulticlassAccuracy", num_classes, average, ignore_index, top_k=5)
+
+
+def precision(*, num_classes: int, average: str = "macro", ignore_index: int | None = None) -> Metric:
+    """Of the samples given a class, the fraction that have it; 0 for a class that none was given."""
+    return _classwise("MulticlassPrecision", num_classes, average, ignore_index)
+
+
+def recall(*, num_classes: int, average: str = "macro", ignore_index: int | None = None) -> Metric:
+    """Of the samples that have a class, the fraction given it; 0 for a class that none has."""
+    return _classwise("MulticlassRecall", num_classes, average, ignore_index)
+
+
+def f1(*, num_classes: int, average: str = "macro", ignore_index: int | None = None) -> Metric:
+    """The harmonic mean of precision and recall."""
+    return _classwise("MulticlassF1Score", num_classes, average, ignore_index)
+
+
+def confusion_matrix(*, num_classes: int, normalize: str | None = None, ignore_index: int | None = None) -> Metric:
+    """Counts (K, K): row, the label; column, the prediction.
+
+    ``normalize`` makes them fractions of the "labels", the "predictions" or "all".
+    """
+    if normalize is not None and normalize not in _NORMALIZE:
+        raise ValueError(f"confusion_matrix.normalize must be {', '.join(_NORMALIZE)} or null, got {normalize}")
+    from torchmetrics.classification import MulticlassConfusionMatrix
+
+    return MulticlassConfusionMatrix(
+        num_classes, ignore_index, None if normalize is None else _NORMALIZE[normalize], validate_args=False
+    )
+
+
+def mse(*, squared: bool = True) -> Metric:
+    """The mean squared error over all values, or its root; summed in float64."""
+    import torch
+    from torchmetrics import MeanSquaredError
+
+    return MeanSquaredError(squared=squared).set_dtype(torch.float64)
+
+
+def _classwise(kind: str, num_classes: int, average: str, ignore_index: int | None, **others: Any) -> Metric:
+    if average not in _AVERAGES:
+        raise ValueError(f"average must be one of {', '.join(_AVERAGES)}, got {average}")
+    if num_classes < 2:
+        raise ValueError(f"classification metrics need at least 2 classes, got {num_classes}; set metrics=[]")
+    from torchmetrics import classification
+
+    made: Metric = getattr(classification, kind)(
+        num_classes=num_classes, average=average, ignore_index=ignore_index, validate_args=False, **others
+    )
+    return made

@@ -1,0 +1,86 @@
+"""Metrics and weighted means that stay on the device until they are asked for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
+
+
+class Metrics:
+    """Named metrics of one evaluation, and means of what the task computes itself. Names carry no part's
+    prefix.
+    """
+
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
+        self.metrics = dict(metrics)
+        self._sums: dict[str, Tensor] = {}
+        self._weights: dict[str, int] = {}
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        """Add a batch to every metric: logits (B, K) and labels (B,), or two tensors of one shape."""
+        predictions, targets = predictions.contiguous(), targets.contiguous()  # some metrics take flat views
+        for metric in self.metrics.values():
+            metric.update(predictions, targets)
+
+    def mean(self, name: str, value: Tensor, weight: int) -> None:
+        """Add ``value``, a mean over ``weight`` samples, to the mean of that name, in float64 (float32 on
+        MPS).
+
+        Raises ``ValueError`` when a metric has that name.
+        """
+        if name in self.metrics:
+            raise ValueError(f"the task measures {name} itself; rename or leave out metrics.{name}")
+        if name not in self._sums:
+            self._sums[name] = torch.zeros((), dtype=_widest(value.device), device=value.device)
+            self._weights[name] = 0
+        self._sums[name].add_(value.detach(), alpha=weight)
+        self._weights[name] += weight
+
+    def reset(self) -> None:
+        """Forget everything that was added."""
+        for metric in self.metrics.values():
+            metric.reset()
+        self._sums.clear()
+        self._weights.clear()
+
+    def to(self, device: torch.device) -> Metrics:
+        """Move what was added, and what will be, to ``device``."""
+        for name, metric in self.metrics.items():
+            if device.type == "mps":
+                metric.set_dtype(torch.float32)  # MPS has no float64
+            self.metrics[name] = metric.to(device)
+        self._sums = {name: total.to(device, _widest(device)) for name, total in self._sums.items()}
+        return self
+
+    def compute(self) -> dict[str, float]:
+        """Everything that is one number: the means, then the metrics that saw a batch."""
+        scalars = {name: total / self._weights[name] for name, total in self._sums.items()}
+        scalars |= {name: value for name, value in self._values().items() if value.ndim == 0}
+        if not scalars:
+            return {}
+        widest = [value.to(_widest(value.device)) for value in scalars.values()]
+        return dict(zip(scalars, torch.stack(widest).tolist(), strict=True))  # host sync
+
+    def arrays(self) -> dict[str, Tensor]:
+        """Everything that is more than one number, such as a confusion matrix, on the device."""
+        return {name: value for name, value in self._values().items() if value.ndim > 0}
+
+    def _values(self) -> dict[str, Tensor]:
+        with warnings.catch_warnings():  # a class without samples: its rows of a normalised matrix are zeros
+            warnings.filterwarnings("ignore", message=".*NaN values found in confusion matrix")
+            values = {name: metric.compute() for name, metric in self.metrics.items() if metric.update_called}
+        for name, value in values.items():
+            if not isinstance(value, Tensor):
+                raise ValueError(f"metrics.{name} must give one tensor, got {type(value).__name__}")
+        return values
+
+
+def _widest(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "mps" else torch.float64

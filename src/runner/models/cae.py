@@ -1,0 +1,89 @@
+"""A convolutional autoencoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+
+class CAE(nn.Module):
+    """Images (B, in_channels, H, W) to a code (B, latent_dim) and back to images of the same shape.
+
+    Masci et al., "Stacked convolutional auto-encoders for hierarchical feature extraction" (2011), trained
+    end to end, with strided convolutions in place of pooling. Each entry of ``channels`` halves the image.
+    ``output_activation`` is "none", "sigmoid" (images in [0, 1]) or "tanh" (images in [-1, 1]).
+    Raises ``ValueError`` for another, for empty ``channels`` and for a ``latent_dim`` below 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        image_size: tuple[int, int],
+        channels: Sequence[int] = (32, 64, 128),
+        latent_dim: int = 64,
+        output_activation: str = "none",
+    ) -> None:
+        super().__init__()
+        if not channels or min(channels) < 1:
+            raise ValueError(
+                f"model.channels needs positive widths, got {list(channels)}; set model.channels=[32,64,128]"
+            )
+        if latent_dim < 1:
+            raise ValueError(f"model.latent_dim must be at least 1, got {latent_dim}; set model.latent_dim=64")
+        self.image_size = image_size
+        self.latent_dim = latent_dim
+        rows, columns = (math.ceil(side / 2 ** len(channels)) for side in image_size)
+        self.encoder = _encoder(in_channels, channels, grid=(rows, columns), latent_dim=latent_dim)
+        self.decoder = _decoder(in_channels, channels, grid=(rows, columns), latent_dim=latent_dim)
+        self.output_activation = _activation(output_activation)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images (B, in_channels, H, W) to codes (B, latent_dim)."""
+        codes: Tensor = self.encoder(images)
+        return codes
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes (B, latent_dim) to images (B, in_channels, H, W)."""
+        height, width = self.image_size
+        images: Tensor = self.output_activation(self.decoder(codes)[..., :height, :width])
+        return images
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.decode(self.encode(images))
+
+
+def _encoder(in_channels: int, channels: Sequence[int], *, grid: tuple[int, int], latent_dim: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for before, width in zip([in_channels, *channels], channels, strict=False):
+        convolution = nn.Conv2d(before, width, 3, stride=2, padding=1, bias=False)  # rounds an odd side up
+        layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * math.prod(grid), latent_dim))
+
+
+def _decoder(in_channels: int, channels: Sequence[int], *, grid: tuple[int, int], latent_dim: int) -> nn.Sequential:
+    layers: list[nn.Module] = [
+        nn.Linear(latent_dim, channels[-1] * math.prod(grid)),
+        nn.Unflatten(1, (channels[-1], *grid)),
+        nn.ReLU(inplace=True),
+    ]
+    narrowing = list(reversed(channels))
+    for before, width in pairwise(narrowing):
+        doubling = nn.ConvTranspose2d(before, width, 4, stride=2, padding=1, bias=False)
+        layers += [doubling, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.ConvTranspose2d(channels[0], in_channels, 4, stride=2, padding=1))
+
+
+def _activation(kind: str) -> nn.Module:
+    if kind == "none":
+        return nn.Identity()
+    if kind == "sigmoid":
+        return nn.Sigmoid()
+    if kind == "tanh":
+        return nn.Tanh()
+    raise ValueError(
+        f"model.output_activation must be none, sigmoid or tanh, got {kind}; set model.output_activation=none"
+    )

@@ -1,0 +1,95 @@
+"""What TensorBoard shows of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from runner.observers.observer import EvaluationRecord, Outcome, RunInfo, StepRecord
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class TensorBoard:
+    """Event files in the folder ``tensorboard`` of the run.
+
+    Scalars: of evaluations under the metrics' own names; of logged steps the losses as ``<name>_step``, the learning
+    rates, ``samples_per_s`` and ``device_memory_gib``. The configuration as text. For a completed run its hparams
+    with the final scores. With ``histograms``, the trained weights at each evaluation. What was written after
+    the step at which a resumed run goes on is hidden. Raises ``ValueError`` when the run has no folder, or
+    TensorBoard is not installed.
+    """
+
+    def __init__(self, histograms: bool = False) -> None:
+        self.histograms = histograms
+        self._writer: SummaryWriter | None = None
+        self._hparams: dict[str, str | float | int] = {}
+        self._task: nn.Module | None = None
+
+    def started(self, run: RunInfo) -> None:
+        if run.folder is None:
+            raise ValueError("TensorBoard needs a run with a folder to write into; give one, or leave TensorBoard out")
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise ValueError(
+                "TensorBoard needs the package tensorboard; install it, or leave tensorboard out of logger"
+            ) from None
+        folder = run.folder / "tensorboard"
+        resumed = folder.is_dir() and any(folder.glob("events.*"))
+        # purge_step hides that step and all after it; first_step itself was completed, and stays.
+        self._writer = SummaryWriter(str(folder), purge_step=run.first_step + 1 if resumed else None)
+        if run.config_text and not resumed:
+            self._writer.add_text("config", f"```yaml\n{run.config_text}\n```", 0)
+        self._hparams = _flat(run.hparams)
+        self._task = run.task
+        self._writer.flush()
+
+    def logged(self, record: StepRecord) -> None:
+        # Named apart from the evaluations' means of the same losses, which are "train/loss", too.
+        losses = {f"{name}_step": value for name, value in record.losses.items()}
+        memory = {} if record.device_memory_gib is None else {"device_memory_gib": record.device_memory_gib}
+        speed = {"samples_per_s": record.samples_per_s}
+        self._scalars({**losses, **record.learning_rates, **speed, **memory}, record.step)
+
+    def evaluated(self, record: EvaluationRecord) -> None:
+        if self.histograms:
+            self._weights(record.step)
+        self._scalars(record.metrics, record.step)
+
+    def finished(self, outcome: Outcome) -> None:
+        if self._writer is None:
+            return
+        if outcome.state == "completed" and self._hparams:
+            # Any other run_name makes a second run, in a folder of its own.
+            self._writer.add_hparams(self._hparams, dict(outcome.metrics), run_name=".", global_step=outcome.step)
+        elif outcome.metrics:
+            self._scalars(outcome.metrics, outcome.step)
+        self._writer.close()
+        self._writer = None
+        self._task = None
+
+    def _scalars(self, values: Mapping[str, float], step: int) -> None:
+        assert self._writer is not None, "started comes first"
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()  # a run that is killed after its next checkpoint must not miss these
+
+    def _weights(self, step: int) -> None:
+        assert self._writer is not None, "started comes first"
+        assert self._task is not None, "started comes first"
+        for name, parameter in self._task.named_parameters():
+            values = parameter.detach().float()
+            if parameter.requires_grad and values.numel() and bool(values.isfinite().all()):  # host sync
+                self._writer.add_histogram(f"weights/{name}", values, step)
+
+
+def _flat(hparams: Mapping[str, Any]) -> dict[str, str | float | int]:
+    """Hparams are numbers and strings: anything else is shown as its text (``add_hparams`` makes a flag a number)."""
+    shown = (str, float, int)
+    return {
+        key: value if isinstance(value, shown) and not isinstance(value, bool) else str(value)
+        for key, value in hparams.items()
+    }

@@ -1,0 +1,36 @@
+"""Settings that all tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch starts its threads: ten times faster on tiny tensors
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def untouched_torch() -> Iterator[None]:
+    """Each test starts from the same random state and leaves torch's switches as it found them."""
+    torch.manual_seed(0)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    yield
+    assert torch.are_deterministic_algorithms_enabled() == deterministic, "a test left deterministic mode changed"
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder with real MNIST that ``RUNNER_TEST_DATA`` names; the test is skipped where there is none."""
+    folder = os.environ.get("RUNNER_TEST_DATA")
+    if not folder:
+        pytest.skip("RUNNER_TEST_DATA is not set: it names the folder that holds MNIST/raw")
+    return Path(folder)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))

@@ -1,0 +1,173 @@
+"""Tiny real tasks on tiny real data, for tests of what happens around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from runner.checkpoint import Checkpoints, FolderCheckpoints, NoCheckpoints
+from runner.data.augment import Augmentation, CropFlip
+from runner.data.data import Data
+from runner.data.source import Arrays, Spec, Splits
+from runner.losses import BinaryCrossEntropy
+from runner.metrics import Metrics
+from runner.observers.observer import Observer, RunInfo
+from runner.observers.observers import Observers
+from runner.optim import Scheduler
+from runner.optim.schedulers import cosine, one_cycle, plateau
+from runner.plan import Plan
+from runner.precision import Precision
+from runner.randomness import Randomness
+from runner.session import Session, make_updates
+from runner.state import State
+from runner.tasks import GAN, Classification, Reconstruction, Task
+
+SAMPLES, CLASSES, PIXELS = 22, 3, 6
+CPU = torch.device("cpu")
+
+
+class Pair(nn.Module):
+    """The smallest adversaries."""
+
+    latent_dim = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = nn.Sequential(
+            nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, PIXELS**2), nn.Unflatten(1, (1, PIXELS, PIXELS))
+        )
+        self.discriminator = nn.Sequential(
+            nn.Flatten(), nn.Linear(PIXELS**2, 8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 1), nn.Flatten(0)
+        )
+
+
+def splits(seed: int = 0) -> Splits:
+    """Random images with labels that depend on them."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (SAMPLES, 1, PIXELS, PIXELS), generator=generator, dtype=torch.uint8)
+    labels = (images.float().mean((1, 2, 3)).argsort().argsort() * CLASSES // SAMPLES).long()
+    part = Arrays(images, labels)
+    few = Arrays(images[:7], labels[:7])
+    return Splits(train=part, valid=few, test=few, spec=Spec(1, PIXELS, PIXELS, CLASSES), mean=[0.5], std=[0.25])
+
+
+def task_of(kind: str, seed: int = 0) -> Task:
+    """A task with batch norm, dropout or noise in it, so that everything that can go wrong may."""
+    torch.manual_seed(seed)
+    if kind == "classification":
+        model = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(), nn.Linear(64, CLASSES)
+        )
+        return Classification(model, nn.CrossEntropyLoss())
+    if kind == "reconstruction":
+        size = PIXELS**2
+        model = nn.Sequential(
+            nn.Flatten(), nn.Linear(size, 8), nn.Dropout(0.2), nn.Linear(8, size), nn.Unflatten(1, (1, PIXELS, PIXELS))
+        )
+        return Reconstruction(model, nn.MSELoss())
+    assert kind == "gan"
+    return GAN(Pair(), BinaryCrossEntropy())
+
+
+def schedule_of(kind: str, optimizer: torch.optim.Optimizer, plan: Plan) -> Scheduler:
+    if kind == "cosine":
+        return cosine(optimizer, plan=plan, warmup_steps=2)
+    if kind == "one_cycle":
+        return one_cycle(optimizer, plan=plan)
+    return plateau(optimizer, plan=plan, monitor=kind.partition(":")[2], mode="min", factor=0.5, patience_evaluations=0)
+
+
+def session(
+    kind: str = "classification",
+    *,
+    folder: Path | None = None,
+    precision: str = "fp32",
+    schedule: str = "cosine",
+    micro_batches: int = 1,
+    steps: int = 14,
+    observers: Sequence[Observer] = (),
+    best: Mapping[str, str] | None = None,
+    seed: int = 0,
+    task: Task | None = None,
+    augmentation: Augmentation | None = None,
+) -> Session:
+    """A training that is ready to start, or to go on where ``folder`` left it."""
+    task = task or task_of(kind)
+    randomness = Randomness(seed)
+    parts = splits()
+    data = Data(
+        parts,
+        device=CPU,
+        batch_size=5,
+        eval_batch_size=4,
+        augmentation=augmentation or CropFlip(padding=1),
+        randomness=randomness,
+    )
+    plan = Plan.of(data.steps_per_epoch, steps=steps, evaluate_every_epochs=1, save_every_steps=3, log_every_steps=2)
+    amp = Precision(precision, device=CPU, micro_batches=micro_batches)
+    optimizers = {name: torch.optim.AdamW(network.parameters(), lr=0.01) for name, network in task.networks().items()}
+    updates = make_updates(
+        task,
+        optimizers,
+        schedule=lambda optimizer: schedule_of(schedule, optimizer, plan),
+        precision=amp,
+        clip_norm=1.0,
+    )
+    state = State(directions={f"valid/{name}": which for name, which in (best or {}).items()})  # type: ignore[misc]
+    memory = {"task": task, "state": state, **{f"update/{name}": update for name, update in updates.items()}}
+    checkpoints: Checkpoints = NoCheckpoints()
+    if folder is not None:
+        checkpoints = FolderCheckpoints(folder, memory)
+        if checkpoints.last.is_file():
+            checkpoints.restore()
+    made = Session(
+        task=task,
+        data=data,
+        updates=updates,
+        plan=plan,
+        state=state,
+        precision=amp,
+        randomness=randomness,
+        metrics=Metrics({}),
+        checkpoints=checkpoints,
+        observers=Observers(observers, plan, lambda: {"lr": 0.0}),
+    )
+    made.observers.started(RunInfo(kind, folder, task, plan, state.step, sample=next(data.part("valid"))))
+    return made
+
+
+def memory_of(made: Session) -> dict[str, Tensor | object]:
+    """Everything that a training remembers, leaf by leaf."""
+    found: dict[str, Tensor | object] = {}
+
+    def walk(prefix: str, value: object) -> Iterator[None]:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                yield from walk(f"{prefix}/{key}", inner)
+        elif isinstance(value, (list, tuple)):
+            for index, inner in enumerate(value):
+                yield from walk(f"{prefix}/{index}", inner)
+        else:
+            found[prefix] = value
+            yield
+
+    whole = {"task": dict(made.task.state_dict()), "state": made.state.state_dict()}
+    whole |= {name: update.state_dict() for name, update in made.updates.items()}
+    list(walk("", whole))
+    return found
+
+
+def differing(left: Session, right: Session) -> list[str]:
+    """The names of everything in which two trainings differ, to the bit."""
+    one, other = memory_of(left), memory_of(right)
+    assert one.keys() == other.keys()
+
+    def same(a: object, b: object) -> bool:
+        if isinstance(a, Tensor) and isinstance(b, Tensor):
+            return a.dtype == b.dtype and torch.equal(a, b)
+        return a == b
+
+    return [name for name in one if not same(one[name], other[name])]
