@@ -21,11 +21,12 @@ from runner.observers.observer import EvaluationRecord, Outcome, RunInfo, StepRe
 from runner.observers.observers import Observers
 from runner.optim import Constant
 from runner.randomness import Randomness
+from runner.session import Session
 from runner.state import NonFiniteLoss
 from runner.tasks import Classification
 
 
-def stop_at(made: tiny.Session, step: int) -> None:
+def stop_at(made: Session, step: int) -> None:
     """Ask a run to stop, as Ctrl-C does, while it makes its ``step``-th step."""
     batches = made.data.train
 
@@ -38,7 +39,7 @@ def stop_at(made: tiny.Session, step: int) -> None:
     made.data.train = until  # type: ignore[method-assign]
 
 
-def interrupted_and_resumed(folder: Path, stops: list[int], **settings: object) -> tiny.Session:
+def interrupted_and_resumed(folder: Path, stops: list[int], **settings: object) -> Session:
     for stop in stops:
         made = tiny.session(folder=folder, **settings)  # type: ignore[arg-type]
         stop_at(made, stop)
@@ -61,7 +62,7 @@ def interrupted_and_resumed(folder: Path, stops: list[int], **settings: object) 
     ],
 )
 def test_interrupted_is_uninterrupted(tmp_path: Path, kind: str, schedule: str, precision: str) -> None:
-    """Stopped at the first step, in an epoch, at its end and after it. Fails when any part is left out of the checkpoint."""
+    """Stopped at the first step, in an epoch, at its end and after it: all that is remembered is the same."""
     whole = tiny.session(kind, schedule=schedule, precision=precision)
     whole.train()
     resumed = interrupted_and_resumed(tmp_path, [1, 3, 5, 6, 12], kind=kind, schedule=schedule, precision=precision)
@@ -127,7 +128,7 @@ def test_observed_is_unobserved(tmp_path: Path, kind: str) -> None:
 
 
 class Touching(Meddlesome):
-    def evaluated(self, record: EvaluationRecord) -> None:
+    def evaluated(self, record: EvaluationRecord) -> None:  # noqa: ARG002
         with torch.no_grad():
             next(self.run.task.parameters()).add_(1e-3)
 

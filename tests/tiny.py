@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from runner.checkpoint import Checkpoints, FolderCheckpoints, NoCheckpoints
+from runner.checkpoint import Checkpoints, FolderCheckpoints, NoCheckpoints, Stateful
 from runner.data.augment import Augmentation, CropFlip
 from runner.data.data import Data
 from runner.data.source import Arrays, Spec, Splits
@@ -117,7 +117,12 @@ def session(
         clip_norm=1.0,
     )
     state = State(directions={f"valid/{name}": which for name, which in (best or {}).items()})  # type: ignore[misc]
-    memory = {"task": task, "state": state, **{f"update/{name}": update for name, update in updates.items()}}
+    memory: dict[str, Stateful] = {"task": task, "state": state}
+    memory.update({f"update/{name}": update for name, update in updates.items()})
+        "task": task,
+        "state": state,
+        **{f"update/{name}": update for name, update in updates.items()},
+    }
     checkpoints: Checkpoints = NoCheckpoints()
     if folder is not None:
         checkpoints = FolderCheckpoints(folder, memory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor
@@ -53,4 +54,4 @@ def split(batch: Batch, parts: int) -> list[Batch]:
     def piece(first: int, last: int) -> Batch:
         return map_tensors(lambda tensor: tensor[first:last], batch)
 
-    return [piece(first, last) for first, last in zip(bounds, bounds[1:], strict=False)]
+    return [piece(first, last) for first, last in pairwise(bounds)]

@@ -13,7 +13,10 @@ from runner.state import State
 
 @contextmanager
 def stops_on_signals(state: State) -> Iterator[None]:
-    """Inside, the first SIGINT or SIGTERM sets ``state.stop``; a second one does not wait. A no-op off the main thread."""
+    """Inside, the first SIGINT or SIGTERM sets ``state.stop``; a second one does not wait.
+
+    A no-op off the main thread, which alone receives signals.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 def steps_of(name: str, *, epochs: float | None, steps: int | None, steps_per_epoch: int) -> int | None:
@@ -62,6 +62,10 @@ class Plan:
             save_every_steps=length("saving", save_every_epochs, save_every_steps) or steps_per_epoch,
             log_every_steps=log_every_steps,
         )
+
+    def cut(self, steps: int | None) -> Plan:
+        """The same timetable, ended after ``steps`` steps at the latest; None leaves it whole."""
+        return self if steps is None else replace(self, total_steps=min(steps, self.total_steps))
 
     def logs(self, step: int) -> bool:
         return step % self.log_every_steps == 0 or step == self.total_steps

@@ -37,7 +37,7 @@ class Randomness:
         """
         key = self.key(purpose, step)
         torch.default_generator.manual_seed(key)
-        if torch.cuda.is_initialized():
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             for generator in torch.cuda.default_generators:
                 generator.manual_seed(key)
         if torch.backends.mps.is_available():

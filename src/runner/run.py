@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from runner.checkpoint import FolderCheckpoints
+from runner.checkpoint import FolderCheckpoints, Stateful
 from runner.config import build
 from runner.data.data import Data
 from runner.data.source import Splits
@@ -55,7 +55,7 @@ def run(cfg: DictConfig, folder: Path, *, name: str) -> dict[str, float]:
             interrupted = isinstance(error, KeyboardInterrupt)
             reason = str(error) or type(error).__name__
             if not interrupted:
-                log.exception("the run failed")
+                log.info("the run failed", exc_info=True)  # to runner.log; the terminal gets the message
             record.end("interrupted" if interrupted else "failed", step=state.step, reason=reason, best=state.best)
             raise
 
@@ -86,7 +86,8 @@ def _diverged(error: NonFiniteLoss, session: Session, folder: Path) -> str:
     epoch, batch = session.plan.position(session.state.step)
     last = folder / "checkpoints" / "last.pt"
     kept = f"the last good state is {last}" if last.is_file() else "no checkpoint was written before it"
-    return f"{error} at step {session.state.step + 1} (epoch {epoch}, batch {batch}); {kept}; try a lower optimizer.lr or trainer.clip_norm=1"
+    where = f"at step {session.state.step + 1} (epoch {epoch}, batch {batch})"
+    return f"{error} {where}; {kept}; try a lower optimizer.lr or trainer.clip_norm=1"
 
 
 def _session(
@@ -109,7 +110,8 @@ def _session(
         resident=trainer.resident,
         workers=trainer.workers,
     )
-    plan = make_plan(trainer, data.steps_per_epoch)
+    whole = make_plan(trainer, data.steps_per_epoch)
+    plan = whole.cut(cfg.debug.steps)
     precision = Precision(trainer.precision, device=device, micro_batches=trainer.micro_batches)
 
     randomness.reseed("initial weights", 0)
@@ -119,7 +121,7 @@ def _session(
     updates = make_updates(
         task,
         build.build_optimizers(cfg, task),
-        schedule=build.scheduler_factory(cfg, plan),
+        schedule=build.scheduler_factory(cfg, whole),
         precision=precision,
         clip_norm=trainer.clip_norm,
         clip_value=trainer.clip_value,
@@ -129,7 +131,8 @@ def _session(
     if trainer.compile != "off":
         for network in task.networks().values():
             network.compile(mode=None if trainer.compile == "default" else trainer.compile)
-    parts = {"task": task, "state": state} | {f"update/{key}": update for key, update in updates.items()}
+    parts: dict[str, Stateful] = {"task": task, "state": state}
+    parts.update({f"update/{network}": update for network, update in updates.items()})
     info = RunInfo(
         name=name,
         folder=folder,
@@ -188,5 +191,5 @@ def digest(module: torch.nn.Module) -> str:
     total = hashlib.sha256()
     for name, tensor in itertools.chain(module.named_parameters(), module.named_buffers()):
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        total.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        total.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return total.hexdigest()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from runner.checkpoint import Checkpoints, FolderCheckpoints, NoCheckpoints
+from runner.checkpoint import Checkpoints, FolderCheckpoints, NoCheckpoints, Stateful
 from runner.data.loaders import Given, LoaderData
 from runner.metrics import Metrics
 from runner.numerics import numerics, resolve_device
@@ -118,7 +118,8 @@ def train(
     )
     state = State(directions={f"valid/{name}": direction for name, direction in (best or {}).items()})
     root = Path(folder) if folder is not None else None
-    parts = {"task": task, "state": state} | {f"update/{name}": update for name, update in updates.items()}
+    parts: dict[str, Stateful] = {"task": task, "state": state}
+    parts.update({f"update/{name}": update for name, update in updates.items()})
     checkpoints: Checkpoints = NoCheckpoints() if root is None else FolderCheckpoints(root / "checkpoints", parts)
     if isinstance(checkpoints, FolderCheckpoints) and checkpoints.last.is_file():
         checkpoints.restore()

@@ -54,7 +54,7 @@ class Update:
         total: Tensor | None = None
         for part in parts:
             self._check(part)
-            self.scaler.scale(part).backward(inputs=self.reached)
+            torch.autograd.backward(self.scaler.scale(part), inputs=self.reached)
             total = part.detach() if total is None else total + part.detach()
         assert total is not None, "a loss has at least one part"
         self._clip()

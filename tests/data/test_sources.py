@@ -136,7 +136,7 @@ def test_synthetic_is_learnt_by_a_linear_model() -> None:
         (Synthetic(num_classes=1), "num_classes", "at least 2, got 1"),
         (Synthetic(train_size=2.5), "train_size", "got 2.5"),  # type: ignore[arg-type]
         (TorchvisionSource(name="minst"), "name", "must be one of mnist,"),
-        (TorchvisionSource(name="mnist", mean=[0.1, 0.2], std=[0.3]), "mean", "one number for each of 1 channels"),
+        (TorchvisionSource(name="mnist", mean=[0.1, 0.2], std=[0.3]), "mean", "or one for each of 1 channels"),
         (TorchvisionSource(name="mnist", mean=[0.1]), "std", "must be given when the other"),
         (TorchvisionSource(name="mnist", mean=[0.1], std=[0.0]), "std", "must be above 0"),
     ],

@@ -59,6 +59,7 @@ class RunnerSweeper(BasicSweeper):
 
     def _compose(self, overrides: Sequence[str], number: int) -> DictConfig:
         assert self.hydra_context is not None
+        assert self.config is not None
         cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         with open_dict(cfg):
             cfg.hydra.job.id = cfg.hydra.job.num = number

@@ -37,6 +37,9 @@ def group_options(folders: Sequence[Path]) -> dict[str, dict[str, str]]:
     return options
 
 
+OPEN = ("trainer.best", "optimizer.groups")  # settings that take any key: no + is asked for
+
+
 def normalised(overrides: Sequence[str], options: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Overrides with the options of groups in their own case: ``model=VGG16`` becomes ``model=vgg16``.
 
@@ -48,6 +51,8 @@ def normalised(overrides: Sequence[str], options: Mapping[str, Mapping[str, str]
 def _normalised(override: str, options: Mapping[str, Mapping[str, str]]) -> str:
     key, equals, value = override.partition("=")
     group = key.lstrip("+").partition("@")[0]
+    if equals and any(key == name or key.startswith(f"{name}.") for name in OPEN):
+        return f"++{override}"
     if not equals or group not in options:
         return override
     own = options[group]

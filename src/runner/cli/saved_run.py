@@ -49,7 +49,7 @@ def register(folder: Path, overrides: Sequence[str]) -> tuple[str, list[str]]:
             {"override hydra/job_logging": "runner"},
             {"override hydra/hydra_logging": "none"},
         ],
-        **dict(content.items()),
+        **{str(key): value for key, value in content.items()},
         "hydra": {
             **_shipped_hydra(),
             "runtime": {"choices": {key: choices[key] for key in choices if key not in chosen}},

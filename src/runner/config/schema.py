@@ -21,6 +21,10 @@ def described(doc: str, default: Any = MISSING) -> Any:
     return field(default=default, metadata={"doc": doc})
 
 
+def chosen(doc: str) -> Any:
+    return field(default_factory=dict, metadata={"doc": doc})
+
+
 @dataclass
 class TrainerConfig:
     """How a run is trained: ``trainer.*``."""
@@ -58,6 +62,7 @@ class DebugConfig:
     """Shortcuts for finding faults: ``debug.*``, set by ``debug=<option>``."""
 
     samples: int | None = described("Only the first so many samples of each part.", None)
+    steps: int | None = described("Stop after so many steps; schedules keep the whole budget in mind.", None)
     train_only: bool = described("Validate and test on the training samples, too: overfitting is the aim.", False)
 
 
@@ -73,9 +78,9 @@ class Config:
     loss: Any = described("What the task minimises.")
     optimizer: Any = described("How weights follow gradients; one for each network.")
     scheduler: Any = described("How the learning rate moves.")
-    metrics: dict[str, Any] = described("What an evaluation measures besides the loss.")
+    metrics: dict[str, Any] = chosen("What an evaluation measures besides the loss: any number of options.")
     trainer: TrainerConfig = described("The training loop's settings.")
-    logger: dict[str, Any] = described("Who looks on.")
+    logger: dict[str, Any] = chosen("Who looks on: any number of options.")
     debug: DebugConfig = described("Shortcuts for finding faults.")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Protocol
 
 import torch
@@ -26,7 +26,7 @@ class TrainingData(Protocol):
     @property
     def steps_per_epoch(self) -> int: ...
 
-    def train(self, first_step: int = 0) -> Iterator[Batch]:
+    def train(self, first_step: int = 0) -> Generator[Batch, None, None]:
         """Endless batches on the device, beginning with the one that step ``first_step`` + 1 is made of."""
         ...
 
@@ -94,7 +94,7 @@ class Data:
     def size(self, name: str) -> int:
         return len(self.feeds[name])
 
-    def train(self, first_step: int = 0) -> Iterator[tuple[Tensor, ...]]:
+    def train(self, first_step: int = 0) -> Generator[tuple[Tensor, ...], None, None]:
         order = training_order(self.size("train"), self.batch_size, randomness=self.randomness, first_step=first_step)
         batches = self.feeds["train"].batches(order, first_step=first_step)
         for step, batch in enumerate(batches, first_step):

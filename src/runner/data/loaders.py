@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -29,7 +29,7 @@ class Part(Protocol):
     @property
     def steps_per_epoch(self) -> int: ...
 
-    def train(self, first_step: int) -> Iterator[Batch]: ...
+    def train(self, first_step: int) -> Generator[Batch, None, None]: ...
 
     def evaluate(self) -> Iterator[Batch]: ...
 
@@ -77,7 +77,7 @@ class LoaderData:
     def steps_per_epoch(self) -> int:
         return self._train.steps_per_epoch
 
-    def train(self, first_step: int = 0) -> Iterator[Batch]:
+    def train(self, first_step: int = 0) -> Generator[Batch, None, None]:
         return self._train.train(first_step)
 
     def part(self, name: str) -> Iterator[Batch]:
@@ -102,8 +102,8 @@ class TensorPart:
     def steps_per_epoch(self) -> int:
         return steps_per_epoch(len(self), self.batch_size)
 
-    def train(self, first_step: int) -> Iterator[Batch]:
-        return self.feed.batches(
+    def train(self, first_step: int) -> Generator[Batch, None, None]:
+        yield from self.feed.batches(
             training_order(len(self), self.batch_size, randomness=self.randomness, first_step=first_step)
         )
 
@@ -135,7 +135,7 @@ class LoaderPart:
     def __len__(self) -> int:
         return self.size
 
-    def train(self, first_step: int) -> Iterator[Batch]:
+    def train(self, first_step: int) -> Generator[Batch, None, None]:
         epoch, position = divmod(first_step, self.steps_per_epoch)
         for now in itertools.count(epoch):
             for batch in itertools.islice(self.passage("order", now), position, None):

@@ -26,7 +26,7 @@ def classifier(
     """The untrained model ``name`` of torchvision; images (B, in_channels, H, W) to logits (B, num_classes).
 
     The first convolution is replaced where ``in_channels`` is not 3. ``stem`` "small" keeps the resolution
-    there: it gives a first convolution of stride 2 the stride 1 and takes a max pool after it away;
+    there: it gives a first convolution of stride 2 the stride 1 and drops the max pool after it;
     "imagenet" leaves both, and "auto" is "small" where a side is at most 64 pixels. ``options`` goes to
     torchvision's builder. Inception's and GoogLeNet's auxiliary classifiers are left out.
     Raises ``ValueError`` for an unknown ``name``, ``stem`` or option, and for images that the model cannot
@@ -35,18 +35,17 @@ def classifier(
     if stem not in ("auto", "small", "imagenet"):
         raise ValueError(f"model.stem must be auto, small or imagenet, got {stem}; set model.stem=auto")
     _refuse_unknown(name)
-    small = stem == "small" or (stem == "auto" and min(image_size) <= _SMALL_UP_TO_PIXELS)
     given = dict(options or {})
-    build = partial(_build, name, in_channels, num_classes=num_classes, small=small, options=given)
+    build = partial(_build, name, in_channels, num_classes=num_classes, stem=stem, options=given)
     try:
         reason = _misfit(build, in_channels, image_size)
     except TypeError as error:
         raise ValueError(f"model.options={given} does not suit model.name={name}: {error}") from error
     if reason is not None:
         height, width = image_size
-        fitting = [side for side in _SIDES_TO_TRY if _misfit(build, in_channels, (side, side)) is None]
-        larger = [side for side in fitting if side >= min(image_size)]
-        remedy = f"dataset.image_size={(larger or fitting)[0]}" if fitting else "another model"
+        nearest = sorted(_SIDES_TO_TRY, key=lambda side: (side < min(image_size), side))  # the larger ones first
+        fitting = next((side for side in nearest if _misfit(build, in_channels, (side, side)) is None), None)
+        remedy = f"dataset.image_size={fitting}" if fitting else "another model.name"
         raise ValueError(f"model.name={name} cannot take images of {height}x{width} ({reason}); set {remedy}")
     return build(image_size)
 
@@ -67,7 +66,7 @@ def _build(
     image_size: tuple[int, int],
     *,
     num_classes: int,
-    small: bool,
+    stem: str,
     options: dict[str, Any],
 ) -> nn.Module:
     from torchvision import models
@@ -80,6 +79,7 @@ def _build(
         with torch.device("cpu"):
             model = models.get_model(name, **settings)
         model = model.to(device)
+    small = stem == "small" or (stem == "auto" and min(image_size) <= _SMALL_UP_TO_PIXELS)
     _adapt_stem(model, in_channels, small=small)
     return model
 

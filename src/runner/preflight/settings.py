@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from runner.config.build import plain
 from runner.config.schema import CHOICES, Config
 from runner.problem import Problem
 
@@ -33,7 +34,7 @@ def settings_problems(cfg: DictConfig, overrides: Sequence[str] = ()) -> list[Pr
     """Missing values, keys that nothing reads, values out of range. ``overrides`` are those of the command line."""
     found = [*_unresolved(cfg), *_unread(cfg)]
     if not found:
-        found += [*_trainer(cfg.trainer), *_doubled(overrides)]
+        found += [*_trainer(cfg.trainer), *_debug(cfg.debug), *_doubled(overrides)]
     return found
 
 
@@ -41,12 +42,12 @@ def _unresolved(cfg: DictConfig) -> Iterator[Problem]:
     for key in sorted(OmegaConf.missing_keys(cfg)):
         yield Problem(key, "???", "has no value", f"set {key}=<value>")
     for key, text in _interpolations(cfg, ""):
-        if text.startswith(("${now:", "${hydra:")) or "${now:" in text or "${hydra:" in text:
+        if "${now:" in text or "${hydra:" in text:
             yield Problem(key, text, "changes from run to run, so the run could not be repeated", "give a plain value")
 
 
 def _interpolations(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
-    keys = node.keys() if isinstance(node, DictConfig) else range(len(node))
+    keys: list[Any] = list(node.keys()) if isinstance(node, DictConfig) else list(range(len(node)))
     for key in keys:
         path = f"{prefix}.{key}" if prefix else str(key)
         if OmegaConf.is_missing(node, key):
@@ -62,9 +63,9 @@ def _interpolations(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
 
 def _unread(cfg: DictConfig) -> Iterator[Problem]:
     known = [field.name for field in fields(Config)]
-    for key in cfg:
-        if str(key) not in known:
-            yield Problem(str(key), cfg[key], "is read by nothing", closest(str(key), known) or f"remove +{key}")
+    for key in map(str, cfg):
+        if key not in known:
+            yield Problem(key, cfg[key], "is read by nothing", closest(key, known) or f"remove +{key}")
 
 
 def _trainer(trainer: DictConfig) -> Iterator[Problem]:
@@ -82,9 +83,15 @@ def _trainer(trainer: DictConfig) -> Iterator[Problem]:
         yield Problem("trainer.workers", trainer.workers, "must not be negative", "0 reads in the training process")
     if trainer.epochs is None and trainer.steps is None:
         yield Problem("trainer.epochs", None, "a budget is needed", "set trainer.epochs=<n> or trainer.steps=<n>")
-    for metric, direction in trainer.best.items():
+    for metric, direction in plain(trainer.best).items():
         if direction not in ("min", "max"):
             yield Problem(f"trainer.best.{metric}", direction, "must be min or max", f"set trainer.best.{metric}=max")
+
+
+def _debug(debug: DictConfig) -> Iterator[Problem]:
+    for name in ("samples", "steps"):
+        if debug[name] is not None and debug[name] < 1:
+            yield Problem(f"debug.{name}", debug[name], "must be at least 1", f"set debug.{name}=<n>")
 
 
 def _doubled(overrides: Sequence[str]) -> Iterator[Problem]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from runner.batch import Batch
 from runner.config import build
 from runner.data.source import Spec, Splits
 from runner.metrics import Metrics
@@ -20,6 +21,8 @@ from runner.preflight.settings import closest
 from runner.problem import Problem
 from runner.run import make_plan
 from runner.tasks.task import Task
+
+T = TypeVar("T")
 
 SAMPLES = 2  # batch norm over 1 x 1 maps needs more than one
 
@@ -47,96 +50,93 @@ class Trial:
         self.problems: list[Problem] = []
 
     def run(self) -> list[Problem]:
-        with self._found("trainer.device"):
-            resolve_device(self.cfg.trainer.device)
-        with self._found("augmentation"):
-            build.build_augmentation(self.cfg)
+        self._try("trainer.device", lambda: resolve_device(self.cfg.trainer.device))
+        self._try("augmentation", lambda: build.build_augmentation(self.cfg))
         plan = self._plan()
         with torch.device("meta"):
             task = self._task()
         if task is not None and plan is not None:
             names = self._step(task, plan)
-            self._names(names)
+            if names is not None:
+                self._names(names)
         return self.problems
 
-    @contextmanager
-    def _found(self, key: str) -> Iterator[None]:
+    def _try(self, key: str, work: Callable[[], T]) -> T | None:
+        """The result of ``work``; what it raises becomes a problem of ``key``."""
         try:
-            yield
+            return work()
         except Exception as error:
             if os.environ.get("RUNNER_TRACEBACK"):
                 raise
-            group = self.cfg.get(key.split(".")[0])
-            value = build.OmegaConf.select(self.cfg, key) if "." in key else None
-            del group
+            value = OmegaConf.select(self.cfg, key) if key == "trainer.device" else None
             self.problems.append(Problem(key, value, describe(error), ""))
+            return None
 
     def _plan(self) -> Plan | None:
         trainer, size = self.cfg.trainer, len(self.splits.train)
         if trainer.batch_size > size:
             text = f"is larger than the training part ({size} samples)"
             self.problems.append(
-                Problem(
-                    "trainer.batch_size",
-                    trainer.batch_size,
-                    text,
-                    f"set trainer.batch_size to at most {size}",
-                )
+                Problem("trainer.batch_size", trainer.batch_size, text, f"set trainer.batch_size to at most {size}")
             )
             return None
-        with self._found("trainer"):
-            return make_plan(trainer, -(-size // trainer.batch_size))
-        return None
+        return self._try("trainer", lambda: make_plan(trainer, -(-size // trainer.batch_size)))
 
     def _task(self) -> Task | None:
         spec = self.splits.spec
-        with self._found("model"):
-            model = build.build_model(self.cfg, spec)
-            with self._found("loss"):
-                loss = build.build_loss(self.cfg, spec)
-                with self._found("task"):
-                    return build.build_task(self.cfg, model, loss)
-        return None
+        model = self._try("model", lambda: build.build_model(self.cfg, spec))
+        loss = self._try("loss", lambda: build.build_loss(self.cfg, spec))
+        if model is None or loss is None:
+            return None
+        return self._try("task", lambda: build.build_task(self.cfg, model, loss))
 
-    def _step(self, task: Task, plan: Plan) -> set[str]:
-        """Use everything once; the names of what an evaluation measures."""
-        networks = task.networks()
-        with self._found("optimizer"):
-            optimizers = build.build_optimizers(self.cfg, task)
-            with self._found("scheduler"):
-                for optimizer in optimizers.values():
-                    build.scheduler_factory(self.cfg, plan)(optimizer)
-        recorder = Recorder()
-        batch = example(self.splits.spec, "meta")
-        with self._found("task"):
-            for name, loss in task.losses(batch):
-                if name not in networks:
-                    raise ValueError(
-                        f"{type(task).__name__} yields a loss for {name!r}; its networks are {', '.join(networks)}"
-                    )
-                if loss.ndim:
-                    raise ValueError(f"the loss of {name!r} must be a scalar, got shape {tuple(loss.shape)}")
-                loss.backward()
-            task.eval()
-            with torch.no_grad():
-                task.scores(batch, recorder)  # type: ignore[arg-type]
+    def _step(self, task: Task, plan: Plan) -> set[str] | None:
+        """Use everything once; the names of what an evaluation measures, None where that could not be found out."""
+        optimizers = self._try("optimizer", lambda: build.build_optimizers(self.cfg, task))
+        if optimizers is not None:
+            schedule = build.scheduler_factory(self.cfg, plan)
+            self._try("scheduler", lambda: [schedule(optimizer) for optimizer in optimizers.values()])
+        recorder = self._try("task", lambda: one_step(task, example(self.splits.spec, "meta")))
+        if recorder is None:
+            return None
         return set(recorder.means) | self._measured(recorder)
 
     def _measured(self, recorder: Recorder) -> set[str]:
         names: set[str] = set()
         for name, node in self.cfg.metrics.items():
-            with self._found(f"metrics.{name}"):
+
+            def measure(name: str = str(name), node: Any = node) -> dict[str, float]:
                 metric = Metrics({name: build.instantiate(node, num_classes=self.splits.spec.num_classes)})
                 for tensors in recorder.given:
                     metric.update(*(torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu") for tensor in tensors))
-                names |= set(metric.compute())
+                return metric.compute()
+
+            names |= set(self._try(f"metrics.{name}", measure) or ())
         return names
 
     def _names(self, names: set[str]) -> None:
         for metric, direction in self.cfg.trainer.best.items():
             if metric not in names:
                 text = f"is not measured; there are: {', '.join(sorted(names))}"
-                self.problems.append(Problem(f"trainer.best.{metric}", direction, text, closest(metric, names)))
+                remedy = closest(metric, names) or f"take it out with ~trainer.best.{metric}"
+                self.problems.append(Problem(f"trainer.best.{metric}", direction, text, remedy))
+
+
+def one_step(task: Task, batch: Batch) -> Recorder:
+    """Every loss with its gradients, then one evaluation. Raises ``ValueError`` for what the loop could not use."""
+    networks = task.networks()
+    for name, loss in task.losses(batch):
+        if name not in networks:
+            known = ", ".join(networks) or "none"
+X
+        if loss.ndim:
+            raise ValueError(f"the loss of {name!r} must be one number, got the shape {tuple(loss.shape)}")
+        torch.autograd.backward(loss)
+    recorder = Recorder()
+    task.eval()
+    with torch.no_grad():
+        task.scores(batch, cast(Metrics, recorder))
+    return recorder
 
 
 def example(spec: Spec, device: str) -> tuple[Tensor, Tensor]:

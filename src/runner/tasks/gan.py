@@ -26,8 +26,8 @@ class Adversaries(Protocol):
 class GAN(Task):
     """Learn to draw images like those of the data.
 
-    Goodfellow et al., "Generative adversarial nets" (2014), with the non-saturating loss of its section 3; as trained by
-    Radford et al., "Unsupervised representation learning with deep convolutional GANs" (2016).
+    Goodfellow et al., "Generative adversarial nets" (2014), with the non-saturating loss of its section 3; as trained
+    by Radford et al., "Unsupervised representation learning with deep convolutional GANs" (2016).
     Raises ``ValueError`` for a model without the two networks and for a loss other than one on real-or-fake logits.
     """
 
@@ -37,8 +37,8 @@ class GAN(Task):
         super().__init__()
         if not isinstance(model, Adversaries):
             raise ValueError(
-                f"task=gan needs a model with a generator, a discriminator and a latent_dim, got {type(model).__name__}; "
-                "set model=dcgan"
+                f"task=gan needs a model with a generator, a discriminator and a latent_dim, "
+                f"got {type(model).__name__}; set model=dcgan"
             )
         if targets_of(loss) == "classes":
             raise ValueError(f"task=gan needs a loss on real-or-fake logits, got {type(loss).__name__}; set loss=bce")

@@ -35,7 +35,7 @@ class Task(nn.Module):
         raise NotImplementedError
 
     def pictures(self, batch: Batch) -> dict[str, Tensor]:  # noqa: ARG002
-        """Named image batches (B, C, H, W), values as the model sees them, that show what was learnt. None by default."""
+        """Named image batches (B, C, H, W) that show what was learnt, values as the model sees them."""
         return {}
 
     def networks(self) -> dict[str, nn.Module]:

@@ -65,7 +65,9 @@ def statistics_problems(mean: object, std: object, *, channels: int) -> list[Pro
         numbers = list(value) if isinstance(value, list | tuple) else []
         if value is None and other is not None:
             problems.append(Problem(key, value, "must be given when the other of mean and std is", remedy))
-        elif value is not None and (len(numbers) not in (1, channels) or not all(isinstance(n, int | float) for n in numbers)):
+        elif value is not None and (
+            len(numbers) not in (1, channels) or not all(isinstance(n, int | float) for n in numbers)
+        ):
             text = f"must hold one number, or one for each of {channels} channels, got {value!r}"
             problems.append(Problem(key, value, text, remedy))
         elif key == "std" and any(n <= 0 for n in numbers):

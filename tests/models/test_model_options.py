@@ -1,0 +1,77 @@
+"""Every file of conf/model: it builds what it says, and states every setting that its target has."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from hydra.utils import get_object, instantiate
+
+FOLDER = Path(__file__).parents[2] / "conf" / "model"
+FACTS = {"in_channels": 1, "image_size": (32, 32), "num_classes": 7, "output": "classes"}
+NAMES = [
+    "alexnet",
+    "cae",
+    "dcgan",
+    "efficientnet_b0",
+    "lenet",
+    "mlp",
+    "mobilenet_v3_small",
+    "resnet18",
+    "resnet18_small",
+    "resnet50",
+    "shufflenet_v2",
+    "timm",
+    "torchvision",
+    "unet",
+    "vgg11",
+    "vgg16",
+    "vit_tiny",
+    "wide_resnet",
+]
+
+
+def _settings(name: str) -> dict[str, Any]:
+    settings = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+    assert isinstance(settings, dict)
+    return settings
+
+
+def test_the_options_are_those_that_are_documented() -> None:
+    assert sorted(path.stem for path in FOLDER.glob("*.yaml")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_option_builds_and_runs_on_meta(name: str) -> None:
+    if name == "timm":
+        pytest.importorskip("timm")
+    settings = _settings(name)
+    parameters = inspect.signature(get_object(settings["_target_"])).parameters
+    facts = {key: value for key, value in FACTS.items() if key in parameters}
+    with torch.device("meta"):
+        model = instantiate(settings, **facts, _convert_="all")
+        images = torch.empty(2, 1, 32, 32)
+        if name == "dcgan":
+            assert model.discriminator(model.generator(torch.empty(2, model.latent_dim))).shape == (2,)
+        elif name == "cae":
+            assert model(images).shape == images.shape
+        else:
+            assert model(images).shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_option_states_every_setting_of_its_target(name: str) -> None:
+    settings = _settings(name)
+    parameters = set(inspect.signature(get_object(settings["_target_"])).parameters)
+    assert set(settings) - {"_target_"} == parameters - set(FACTS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_option_opens_with_its_command(name: str) -> None:
+    first = (FOLDER / f"{name}.yaml").read_text().splitlines()[0]
+    assert first.startswith("# python -m runner ")
+    assert f"model={name} " in first

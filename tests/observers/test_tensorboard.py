@@ -1,0 +1,114 @@
+"""TensorBoard: read back with its own reader."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from torch import nn
+
+from runner.observers import EvaluationRecord, Outcome, RunInfo, StepRecord, TensorBoard
+from runner.plan import Plan
+from runner.tasks.task import Task
+
+PLAN = Plan.of(steps_per_epoch=3, epochs=4)
+HPARAMS = {"optimizer.lr": 0.1, "model.sizes": [1, 2], "model._target_": "VGG", "trainer.tf32": True, "resume": None}
+
+
+class One(Task):
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = nn.Linear(2, 2)
+
+
+def write(
+    folder: Path, first_step: int, last_step: int, *, state: str = "completed", observer: TensorBoard | None = None
+) -> None:
+    observer = observer or TensorBoard()
+    observer.started(RunInfo("a__0", folder, One(), PLAN, first_step, config_text="seed: 0\nlr: 0.1", hparams=HPARAMS))
+    for step in range(first_step + 1, last_step + 1):
+        epoch, rates = PLAN.epoch(step), {"lr": 0.1 / step}
+        observer.logged(StepRecord(step, epoch, {"train/loss": 1 / step}, rates, 10.0, 1.0, 0.5))
+        if PLAN.evaluates(step):
+            metrics = {"train/loss": 2 / step, "valid/accuracy": step / 12}
+            observer.evaluated(EvaluationRecord(step, epoch, metrics, {}, rates, 10.0, 1.0))
+    observer.finished(Outcome(state, last_step, {"test/accuracy": 0.75} if state == "completed" else {}))
+
+
+def read(folder: Path) -> Any:
+    reader = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0, "histograms": 0, "tensors": 0})
+    return reader.Reload()
+
+
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    reader = read(folder)
+    return {tag: [(event.step, event.value) for event in reader.Scalars(tag)] for tag in reader.Tags()["scalars"]}
+
+
+def test_everything_reads_back(tmp_path: Path) -> None:
+    write(tmp_path, 0, 12)
+    seen = scalars(tmp_path)
+    assert set(seen) == {
+        *("train/loss_step", "train/loss", "valid/accuracy", "test/accuracy"),
+        *("lr", "samples_per_s", "device_memory_gib"),
+    }
+    assert [step for step, _ in seen["train/loss_step"]] == list(range(1, 13))
+    assert [step for step, _ in seen["valid/accuracy"]] == [3, 6, 9, 12]
+    assert seen["test/accuracy"] == [(12, 0.75)]
+    assert seen["device_memory_gib"][0] == (1, 0.5)
+    reader = read(tmp_path)
+    (text,) = reader.Tensors("config/text_summary")
+    assert text.tensor_proto.string_val[0] == b"```yaml\nseed: 0\nlr: 0.1\n```"
+    assert {path.name for path in tmp_path.iterdir()} == {"tensorboard"}
+    assert all(path.is_file() for path in (tmp_path / "tensorboard").iterdir())
+
+
+def test_hparams_of_a_completed_run(tmp_path: Path) -> None:
+    write(tmp_path, 0, 12)
+    content = read(tmp_path).PluginTagToContent("hparams")
+    hparams = HParamsPluginData.FromString(content["_hparams_/session_start_info"]).session_start_info.hparams
+    assert hparams["optimizer.lr"].number_value == 0.1
+    assert hparams["model.sizes"].string_value == "[1, 2]"
+    assert hparams["model._target_"].string_value == "VGG"
+    assert hparams["trainer.tf32"].string_value == "True"
+    assert hparams["resume"].string_value == "None"
+
+
+@pytest.mark.parametrize("state", ["failed", "interrupted"])
+def test_only_a_completed_run_has_hparams(tmp_path: Path, state: str) -> None:
+    write(tmp_path, 0, 4, state=state)
+    reader = read(tmp_path)
+    assert "test/accuracy" not in reader.Tags()["scalars"]
+    with pytest.raises(KeyError):
+        reader.PluginTagToContent("hparams")
+
+
+@pytest.mark.parametrize("first_step", [0, 5, 6])
+def test_a_resumed_run_reads_as_an_uninterrupted_one(tmp_path: Path, first_step: int) -> None:
+    write(tmp_path / "whole", 0, 12)
+    write(tmp_path / "broken", 0, 8, state="interrupted")
+    time.sleep(1.1)  # event files are ordered by their names, which tell seconds
+    write(tmp_path / "broken", first_step, 12)
+    assert scalars(tmp_path / "broken") == scalars(tmp_path / "whole")
+    assert len(read(tmp_path / "broken").Tensors("config/text_summary")) == 1
+
+
+def test_events_are_on_disk_before_the_end(tmp_path: Path) -> None:
+    observer = TensorBoard()
+    observer.started(RunInfo("a__0", tmp_path, One(), PLAN, 0))
+    observer.logged(StepRecord(1, 0.3, {"train/loss": 1.0}, {}, 10.0, 1.0, None))
+    assert scalars(tmp_path)["train/loss_step"] == [(1, 1.0)]
+    observer.finished(Outcome("failed", 1, {}))
+
+
+def test_histograms_when_asked_for(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    write(tmp_path / "with", 0, 3, observer=TensorBoard(histograms=True))
+    assert read(tmp_path / "with").Tags()["histograms"] == ["weights/model.weight", "weights/model.bias"]
+    write(tmp_path / "without", 0, 3)
+    assert read(tmp_path / "without").Tags()["histograms"] == []
