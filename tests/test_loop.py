@@ -36,7 +36,7 @@ def stop_at(made: Session, step: int) -> None:
                 made.state.stop = "interrupted"
             yield batch
 
-    made.data.train = until  # type: ignore[method-assign]
+    made.data.train = until  # type: ignore[method-assign, assignment]
 
 
 def interrupted_and_resumed(folder: Path, stops: list[int], **settings: object) -> Session:

@@ -119,10 +119,6 @@ def session(
     state = State(directions={f"valid/{name}": which for name, which in (best or {}).items()})  # type: ignore[misc]
     memory: dict[str, Stateful] = {"task": task, "state": state}
     memory.update({f"update/{name}": update for name, update in updates.items()})
-        "task": task,
-        "state": state,
-        **{f"update/{name}": update for name, update in updates.items()},
-    }
     checkpoints: Checkpoints = NoCheckpoints()
     if folder is not None:
         checkpoints = FolderCheckpoints(folder, memory)

@@ -183,7 +183,7 @@ def test_a_class_that_training_does_not_know_is_a_problem(parted: ImageFolder) -
         ({"channels": 2}, "channels"),
         ({"image_size": None}, "image_size"),
         ({"valid_fraction": 1}, "valid_fraction"),
-        ({"mean": [0.5], "std": [0.5]}, "mean"),
+        ({"mean": [0.5, 0.5], "std": [0.5, 0.5]}, "mean"),
     ],
 )
 def test_a_wrong_folder_setting_is_a_problem(plain: ImageFolder, changes: dict[str, object], key: str) -> None:

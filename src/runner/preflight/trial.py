@@ -128,7 +128,7 @@ def one_step(task: Task, batch: Batch) -> Recorder:
     for name, loss in task.losses(batch):
         if name not in networks:
             known = ", ".join(networks) or "none"
-X
+            raise ValueError(f"{type(task).__name__} yields a loss for {name!r}, but its networks are {known}")
         if loss.ndim:
             raise ValueError(f"the loss of {name!r} must be one number, got the shape {tuple(loss.shape)}")
         torch.autograd.backward(loss)
