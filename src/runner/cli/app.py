@@ -38,9 +38,7 @@ def start(args: argparse.Namespace, parser: argparse.ArgumentParser, *, conf_dir
             )
         search_path.prepend("command-line", f"file://{extra}", anchor=SearchPathQuery(provider="schema"))
     hydra = Hydra.create_main_hydra2("runner", search_path)
-    if args.help:
-        hydra.app_help(config_name=config_name, args_parser=parser, args=args)
-    elif args.hydra_help:
+    if args.hydra_help:
         hydra.hydra_help(config_name=config_name, args_parser=parser, args=args)
     elif args.cfg:
         hydra.show_cfg(

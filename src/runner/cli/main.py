@@ -26,6 +26,11 @@ def _main(argv: list[str]) -> int:
         raise Refused(
             [f"{argv[0]}: is neither a verb nor an override like model=vgg16; {closest(argv[0], GROUPS)}".rstrip("; ")]
         )
+    if "--version" in argv:
+        import importlib.metadata
+
+        print(f"runner {importlib.metadata.version('runner')}")
+        return 0
     return train(argv)
 
 
@@ -34,14 +39,19 @@ def train(argv: Sequence[str]) -> int:
     from hydra._internal.utils import get_args_parser
 
     from runner.cli import app, saved_run
+    from runner.cli.help import help_text
     from runner.config.conf_dir import conf_dir
     from runner.config.schema import register
 
-    register()
     parser = get_args_parser()
     args = arguments.parse(parser, argv)
     folders = [conf_dir(), *([Path(args.config_dir)] if args.config_dir else [])]
-    args.overrides = arguments.normalised(args.overrides, arguments.group_options(folders))
+    options = arguments.group_options(folders)
+    if args.help:
+        print(help_text(options))
+        return 0
+    register()
+    args.overrides = arguments.normalised(args.overrides, options)
     saved_run.refuse_as_config_dir(args.config_dir)
     config_name = args.config_name or "config"
     if args.config_path is not None:

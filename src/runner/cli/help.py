@@ -1,0 +1,39 @@
+"""What ``--help`` says. Hydra's own would compose the configuration twice and list every file of its own."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+
+from runner.config.schema import GROUPS
+
+USAGE = """\
+usage: python -m runner [key=value ...] [flags]          train
+       runner [key=value ...] [flags]                    the same
+
+  python -m runner                                       trains the default on embedded data
+  python -m runner model=vgg16 optimizer.lr=0.01         chooses an option of a group, sets a value
+  python -m runner model=vgg16,lenet seed=0,1,2 -m       sweeps: one run for each combination
+  python -m runner experiment=mnist_cae                  a named recipe
+  python -m runner --config-path RUN/.hydra --config-name config
+                                                         repeats a run from its folder
+
+flags: -m, --multirun      sweep over comma-separated values
+       --cfg job           print the composed configuration and leave
+       --config-dir DIR    add config groups of your own
+       --hydra-help        Hydra's own flags
+       --version           the version
+
+RUNNER_TRACEBACK=1 shows the traceback of an error.
+"""
+
+
+def help_text(options: Mapping[str, Mapping[str, str]]) -> str:
+    """Usage, flags, and the options of each group that ``options`` names."""
+    groups = [group for group in (*GROUPS, "experiment", "debug") if group in options]
+    own = sorted(group for group in options if group not in groups and not group.startswith("hydra"))
+    lines = [USAGE, "groups and their options:"]
+    for group in (*groups, *own):
+        names = ", ".join(sorted(options[group].values()))
+        lines.append(textwrap.fill(names, 110, initial_indent=f"  {group:<14}", subsequent_indent=" " * 16))
+    return "\n".join(lines)
