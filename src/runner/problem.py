@@ -22,7 +22,8 @@ class Problem:
     def line(self) -> str:
         """``trainer.epochs=0: must be at least 1; set trainer.epochs=<n>``."""
         setting = self.key if self.value is None else f"{self.key}={self.value}"
-        return f"{setting}: {self.text}" + (f"; {self.remedy}" if self.remedy else "")
+        told = self.text if self.text.startswith(setting) else f"{setting}: {self.text}"
+        return f"{told}; {self.remedy}" if self.remedy else told
 
 
 class Refused(ValueError):

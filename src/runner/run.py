@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import itertools
 import logging
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from runner.checkpoint import FolderCheckpoints, Stateful
+from runner.batch import Batch
 from runner.config import build
 from runner.data.data import Data
 from runner.data.source import Splits
@@ -20,14 +19,13 @@ from runner.data.subset import first_samples
 from runner.interrupt import stops_on_signals
 from runner.numerics import numerics, resolve_device
 from runner.observers.observer import Outcome, RunInfo
-from runner.observers.observers import Observers
 from runner.plan import Plan
 from runner.precision import Precision
 from runner.problem import Interrupted
 from runner.randomness import Randomness
 from runner.results.manifest import RunRecord
 from runner.results.summary import layer_table
-from runner.session import Session, learning_rates, make_updates
+from runner.session import Session, assemble, make_updates
 from runner.state import NonFiniteLoss, State
 from runner.tasks.task import Task
 
@@ -55,6 +53,7 @@ def run(cfg: DictConfig, folder: Path, *, name: str) -> dict[str, float]:
             interrupted = isinstance(error, KeyboardInterrupt)
             reason = str(error) or type(error).__name__
             if not interrupted:
+                error.add_note(f"the traceback is in {folder / 'runner.log'}")
                 log.info("the run failed", exc_info=True)  # to runner.log; the terminal gets the message
             record.end("interrupted" if interrupted else "failed", step=state.step, reason=reason, best=state.best)
             raise
@@ -69,7 +68,14 @@ def _train(session: Session, record: RunRecord) -> dict[str, float]:
             outcome = Outcome("interrupted", state.step, {}, state.stop)
             raise Interrupted(state.stop)
         scores = session.evaluate("test", state.step)
-        record.end("completed", step=state.step, metrics=scores, best=state.best, weights_sha256=digest(session.task))
+        tables = {f"test/{name}": table.tolist() for name, table in session.metrics.arrays().items()}
+        facts: dict[str, Any] = {
+            "metrics": scores,
+            "tables": tables,
+            "best": state.best,
+            "weights_sha256": digest(session.task),
+        }
+        record.end("completed", step=state.step, **facts)
         outcome = Outcome("completed", state.step, scores)
         return scores
     except NonFiniteLoss as error:
@@ -100,28 +106,15 @@ def _session(
     splits = build.load_splits(cfg.dataset)
     if cfg.debug.samples is not None:
         splits = first_samples(splits, cfg.debug.samples, train_only=cfg.debug.train_only)
-    data = Data(
-        splits,
-        device=device,
-        batch_size=trainer.batch_size,
-        eval_batch_size=trainer.eval_batch_size,
-        augmentation=build.build_augmentation(cfg),
-        randomness=randomness,
-        resident=trainer.resident,
-        workers=trainer.workers,
-    )
-    whole = make_plan(trainer, data.steps_per_epoch)
-    plan = whole.cut(cfg.debug.steps)
+    data = _data(cfg, splits, device, randomness)
+    budget = make_plan(trainer, data.steps_per_epoch)
+    plan = budget.cut(cfg.debug.steps)
     precision = Precision(trainer.precision, device=device, micro_batches=trainer.micro_batches)
-
-    randomness.reseed("initial weights", 0)
-    task = build.build_task(cfg, build.build_model(cfg, splits.spec), build.build_loss(cfg, splits.spec))
-    memory_format = torch.channels_last if trainer.channels_last else torch.preserve_format
-    task.to(device, memory_format=memory_format)  # type: ignore[call-overload]
+    task = _task(cfg, splits, device, randomness)
     updates = make_updates(
         task,
         build.build_optimizers(cfg, task),
-        schedule=build.scheduler_factory(cfg, whole),
+        schedule=build.scheduler_factory(cfg, budget),
         precision=precision,
         clip_norm=trainer.clip_norm,
         clip_value=trainer.clip_value,
@@ -131,34 +124,57 @@ def _session(
     if trainer.compile != "off":
         for network in task.networks().values():
             network.compile(mode=None if trainer.compile == "default" else trainer.compile)
-    parts: dict[str, Stateful] = {"task": task, "state": state}
-    parts.update({f"update/{network}": update for network, update in updates.items()})
-    info = RunInfo(
-        name=name,
-        folder=folder,
-        task=task,
-        plan=plan,
-        first_step=state.step,
-        config_text=OmegaConf.to_yaml(cfg, resolve=True),
-        hparams=build.flat(cfg),
-        sample=sample,
-        mean=splits.mean,
-        std=splits.std,
-    )
-    session = Session(
-        task=task,
-        data=data,
+    session = assemble(
+        task,
+        data,
         updates=updates,
         plan=plan,
         state=state,
         precision=precision,
         randomness=randomness,
         metrics=build.build_metrics(cfg, splits.spec).to(device),
-        checkpoints=FolderCheckpoints(folder / "checkpoints", parts),
-        observers=Observers(build.build_observers(cfg), plan, functools.partial(learning_rates, updates)),
+        observers=build.build_observers(cfg),
+        checkpoints_folder=folder / "checkpoints",
     )
-    session.observers.started(info)
+    session.observers.started(_info(cfg, folder, name, session, splits, sample))
     return session, _facts(splits, data, plan, precision, task)
+
+
+def _data(cfg: DictConfig, splits: Splits, device: torch.device, randomness: Randomness) -> Data:
+    return Data(
+        splits,
+        device=device,
+        batch_size=cfg.trainer.batch_size,
+        eval_batch_size=cfg.trainer.eval_batch_size,
+        augmentation=build.build_augmentation(cfg),
+        randomness=randomness,
+        resident=cfg.trainer.resident,
+        workers=cfg.trainer.workers,
+    )
+
+
+def _task(cfg: DictConfig, splits: Splits, device: torch.device, randomness: Randomness) -> Task:
+    randomness.reseed("initial weights", 0)
+    model = build.build_model(cfg, splits.spec)
+    task = build.build_task(cfg, model, build.build_loss(cfg, splits.spec))
+    layout = torch.channels_last if cfg.trainer.channels_last else torch.preserve_format
+    task.to(device, memory_format=layout)  # type: ignore[call-overload]
+    return task
+
+
+def _info(cfg: DictConfig, folder: Path, name: str, session: Session, splits: Splits, sample: Batch) -> RunInfo:
+    return RunInfo(
+        name=name,
+        folder=folder,
+        task=session.task,
+        plan=session.plan,
+        first_step=session.state.step,
+        config_text=OmegaConf.to_yaml(cfg, resolve=True),
+        hparams=build.flat(cfg),
+        sample=sample,
+        mean=splits.mean,
+        std=splits.std,
+    )
 
 
 def make_plan(trainer: Any, steps_per_epoch: int) -> Plan:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from runner import loop
-from runner.checkpoint import Checkpoints
+from runner.checkpoint import Checkpoints, FolderCheckpoints, NoCheckpoints, Stateful
 from runner.metrics import Metrics
+from runner.observers.observer import Observer
 from runner.observers.observers import Observers
 from runner.optim import Scheduler
 from runner.plan import Plan
@@ -97,3 +100,34 @@ class Session:
             precision=self.precision,
             randomness=self.randomness,
         )
+
+
+def assemble(
+    task: Task,
+    data: loop.Batches,
+    *,
+    updates: Mapping[str, Update],
+    plan: Plan,
+    state: State,
+    precision: Precision,
+    randomness: Randomness,
+    metrics: Metrics,
+    observers: Sequence[Observer],
+    checkpoints_folder: Path | None,
+) -> Session:
+    """A session whose every part with memory is kept in ``checkpoints_folder``, if there is one."""
+    parts: dict[str, Stateful] = {"task": task, "state": state}
+    parts.update({f"update/{name}": update for name, update in updates.items()})
+    checkpoints = NoCheckpoints() if checkpoints_folder is None else FolderCheckpoints(checkpoints_folder, parts)
+    return Session(
+        task=task,
+        data=data,
+        updates=updates,
+        plan=plan,
+        state=state,
+        precision=precision,
+        randomness=randomness,
+        metrics=metrics,
+        checkpoints=checkpoints,
+        observers=Observers(observers, plan, functools.partial(learning_rates, updates)),
+    )

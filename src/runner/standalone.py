@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,17 +9,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from runner.checkpoint import Checkpoints, FolderCheckpoints, NoCheckpoints, Stateful
+from runner.checkpoint import FolderCheckpoints
 from runner.data.loaders import Given, LoaderData
 from runner.metrics import Metrics
 from runner.numerics import numerics, resolve_device
 from runner.observers.observer import EvaluationRecord, Observer, Outcome, RunInfo, StepRecord
-from runner.observers.observers import Observers
 from runner.optim import Constant, Scheduler, wrap
 from runner.plan import Plan
 from runner.precision import Precision
 from runner.randomness import Randomness
-from runner.session import Session, learning_rates, make_updates
+from runner.session import Session, assemble, make_updates
 from runner.state import Direction, State
 from runner.tasks.task import Task
 
@@ -118,24 +116,21 @@ def train(
     )
     state = State(directions={f"valid/{name}": direction for name, direction in (best or {}).items()})
     root = Path(folder) if folder is not None else None
-    parts: dict[str, Stateful] = {"task": task, "state": state}
-    parts.update({f"update/{name}": update for name, update in updates.items()})
-    checkpoints: Checkpoints = NoCheckpoints() if root is None else FolderCheckpoints(root / "checkpoints", parts)
-    if isinstance(checkpoints, FolderCheckpoints) and checkpoints.last.is_file():
-        checkpoints.restore()
     history = _History()
-    session = Session(
-        task=task,
-        data=loaded,
+    session = assemble(
+        task,
+        loaded,
         updates=updates,
         plan=plan,
         state=state,
         precision=amp,
         randomness=randomness,
         metrics=Metrics(dict(metrics or {})).to(where),
-        checkpoints=checkpoints,
-        observers=Observers([history, *observers], plan, functools.partial(learning_rates, updates)),
+        observers=[history, *observers],
+        checkpoints_folder=None if root is None else root / "checkpoints",
     )
+    if isinstance(session.checkpoints, FolderCheckpoints) and session.checkpoints.last.is_file():
+        session.checkpoints.restore()
     session.observers.started(RunInfo(type(task).__name__, root, task, plan, state.step))
     with numerics(where):
         return _finish(session, history)

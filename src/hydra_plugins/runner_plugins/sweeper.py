@@ -26,6 +26,7 @@ class RunnerSweeper(BasicSweeper):
 
         Raises ``Refused`` before anything is written when any job is misconfigured.
         """
+        from runner.cli.app import make_folder
         from runner.problem import Refused
         from runner.sweep.jobs import job_names
 
@@ -40,7 +41,7 @@ class RunnerSweeper(BasicSweeper):
         if problems:
             raise Refused(problems)
 
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, "hydra.sweep.dir")
         OmegaConf.save(self.config, folder / "multirun.yaml")
         where = str(folder).replace("'", "\\'")  # resolved once: each job would read the clock anew
         placed = [

@@ -13,8 +13,9 @@ from hydra._internal.callbacks import Callbacks
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import run_job
+from hydra.core.utils import JobStatus, run_job
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -36,8 +37,16 @@ def start(args: argparse.Namespace, parser: argparse.ArgumentParser, *, conf_dir
             raise Refused(
                 [f"--config-dir={args.config_dir}: there is no such folder; give the folder that holds your groups"]
             )
-        search_path.prepend("command-line", f"file://{extra}", anchor=SearchPathQuery(provider="schema"))
+        search_path.prepend("command-line", f"file://{extra}", anchor=SearchPathQuery(provider="main"))
+    GlobalHydra.instance().clear()
     hydra = Hydra.create_main_hydra2("runner", search_path)
+    try:
+        return _answer(hydra, args, parser, config_name)
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _answer(hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentParser, config_name: str) -> int:
     if args.hydra_help:
         hydra.hydra_help(config_name=config_name, args_parser=parser, args=args)
     elif args.cfg:
@@ -88,6 +97,7 @@ def _single(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
     problems = check([job_of(cfg, name=folder.name, folder=folder, overrides=overrides)])
     if problems:
         raise Refused(problems)
+    make_folder(folder, "hydra.run.dir")
     callbacks = Callbacks(cfg)
     callbacks.on_run_start(config=cfg, config_name=config_name)
     ret = run_job(
@@ -98,8 +108,9 @@ def _single(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
         job_subdir_key=None,
     )
     callbacks.on_run_end(config=cfg, config_name=config_name, job_return=ret)
-    scores = ret.return_value  # raises what the run raised
-    print(farewell(folder, scores))
+    if ret.status != JobStatus.COMPLETED:
+        raise ret._return_value  # asking for return_value would print Hydra's own words first
+    print(farewell(folder, {} if "console" in cfg.logger else ret.return_value, curves="tensorboard" in cfg.logger))
 
 
 def _multirun(hydra: Hydra, config_name: str, overrides: list[str]) -> int:
@@ -113,12 +124,23 @@ def _multirun(hydra: Hydra, config_name: str, overrides: list[str]) -> int:
     folders = {name: Path(job.hydra_cfg.hydra.runtime.output_dir) for name, job in returns}
     for name, error in losers:
         print(f"  FAILED {name}: {error}  (see {folders[name] / 'runner.log'})")
-    print(farewell(next(iter(folders.values())).parent, {}))
+    curves = any("tensorboard" in job.cfg.logger for _, job in returns)
+    print(farewell(next(iter(folders.values())).parent, {}, curves=curves))
     return 1 if losers else 0
 
 
-def farewell(folder: Path, scores: Mapping[str, float]) -> str:
-    """What the user may want to know last: the scores, where the results are, how to see them."""
+def make_folder(folder: Path, key: str) -> None:
+    """Raises ``Refused`` when it cannot be made; asking for permission beforehand does not tell everything."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused([f"{key}={folder}: cannot be made: {error.strerror}; choose another folder"]) from None
+
+
+def farewell(folder: Path, scores: Mapping[str, float], *, curves: bool) -> str:
+    """What the user may want to know last: the scores, where the results are, how to see the curves."""
     lines = ["  ".join(f"{name} {value:.4g}" for name, value in scores.items())] if scores else []
-    lines += [f"results: {folder}", f"to see the curves: tensorboard --logdir {folder}"]
+    lines.append(f"results: {folder}")
+    if curves:
+        lines.append(f"to see the curves: tensorboard --logdir {folder}")
     return "\n".join(lines)

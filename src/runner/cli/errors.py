@@ -82,7 +82,8 @@ def unknown_key(causes: list[Exception]) -> str | None:
             names = [field.name for field in fields(Config)]
         else:
             holder = getattr(cause, "parent_node", None)
-            names = [f"{parent}.{other}" for other in holder] if holder is not None else []
+            own = [str(other) for other in holder] if holder is not None else []
+            names = [f"{parent}.{other}" for other in own if not other.startswith("_")]
         remedy = closest(f"{parent}.{last}" if parent else last, names) or f"+{key} would add it"
         return f"{key}: there is no such setting; {remedy}"
     return None

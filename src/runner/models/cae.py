@@ -14,6 +14,7 @@ class CAE(nn.Module):
 
     Masci et al., "Stacked convolutional auto-encoders for hierarchical feature extraction" (2011), trained
     end to end, with strided convolutions in place of pooling. Each entry of ``channels`` halves the image.
+    ``norm`` is "none" or "batch"; with normalised maps the first hundreds of steps go into the mean image.
     ``output_activation`` is "none", "sigmoid" (images in [0, 1]) or "tanh" (images in [-1, 1]).
     Raises ``ValueError`` for another, for empty ``channels`` and for a ``latent_dim`` below 1.
     """
@@ -25,6 +26,7 @@ class CAE(nn.Module):
         image_size: tuple[int, int],
         channels: Sequence[int] = (32, 64, 128),
         latent_dim: int = 64,
+        norm: str = "none",
         output_activation: str = "none",
     ) -> None:
         super().__init__()
@@ -34,12 +36,15 @@ class CAE(nn.Module):
             )
         if latent_dim < 1:
             raise ValueError(f"model.latent_dim must be at least 1, got {latent_dim}; set model.latent_dim=64")
+        if norm not in ("none", "batch"):
+            raise ValueError(f"model.norm must be none or batch, got {norm}; set model.norm=none")
         self.image_size = image_size
         self.latent_dim = latent_dim
         rows, columns = (math.ceil(side / 2 ** len(channels)) for side in image_size)
-        self.encoder = _encoder(in_channels, channels, grid=(rows, columns), latent_dim=latent_dim)
-        self.decoder = _decoder(in_channels, channels, grid=(rows, columns), latent_dim=latent_dim)
+        self.encoder = _encoder(in_channels, channels, grid=(rows, columns), latent_dim=latent_dim, norm=norm)
+        self.decoder = _decoder(in_channels, channels, grid=(rows, columns), latent_dim=latent_dim, norm=norm)
         self.output_activation = _activation(output_activation)
+        self.apply(_he_normal)
 
     def encode(self, images: Tensor) -> Tensor:
         """Images (B, in_channels, H, W) to codes (B, latent_dim)."""
@@ -56,15 +61,19 @@ class CAE(nn.Module):
         return self.decode(self.encode(images))
 
 
-def _encoder(in_channels: int, channels: Sequence[int], *, grid: tuple[int, int], latent_dim: int) -> nn.Sequential:
+def _encoder(
+    in_channels: int, channels: Sequence[int], *, grid: tuple[int, int], latent_dim: int, norm: str
+) -> nn.Sequential:
     layers: list[nn.Module] = []
     for before, width in zip([in_channels, *channels], channels, strict=False):
-        convolution = nn.Conv2d(before, width, 3, stride=2, padding=1, bias=False)  # rounds an odd side up
-        layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        convolution = nn.Conv2d(before, width, 3, stride=2, padding=1, bias=norm == "none")  # rounds an odd side up
+        layers += [convolution, *_norm(norm, width), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * math.prod(grid), latent_dim))
 
 
-def _decoder(in_channels: int, channels: Sequence[int], *, grid: tuple[int, int], latent_dim: int) -> nn.Sequential:
+def _decoder(
+    in_channels: int, channels: Sequence[int], *, grid: tuple[int, int], latent_dim: int, norm: str
+) -> nn.Sequential:
     layers: list[nn.Module] = [
         nn.Linear(latent_dim, channels[-1] * math.prod(grid)),
         nn.Unflatten(1, (channels[-1], *grid)),
@@ -72,9 +81,27 @@ def _decoder(in_channels: int, channels: Sequence[int], *, grid: tuple[int, int]
     ]
     narrowing = list(reversed(channels))
     for before, width in pairwise(narrowing):
-        doubling = nn.ConvTranspose2d(before, width, 4, stride=2, padding=1, bias=False)
-        layers += [doubling, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        doubling = nn.ConvTranspose2d(before, width, 4, stride=2, padding=1, bias=norm == "none")
+        layers += [doubling, *_norm(norm, width), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, nn.ConvTranspose2d(channels[0], in_channels, 4, stride=2, padding=1))
+
+
+def _norm(kind: str, width: int) -> list[nn.Module]:
+    return [nn.BatchNorm2d(width)] if kind == "batch" else []
+
+
+def _he_normal(layer: nn.Module) -> None:
+    """He et al., "Delving deep into rectifiers" (2015): torch's default shrinks the signal at each layer, and half of
+    the seeds then spend an epoch on the mean image.
+    """
+    if isinstance(layer, (nn.Conv2d, nn.Linear)):
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    elif isinstance(layer, nn.ConvTranspose2d):  # at stride 2 each output pixel sees a quarter of the kernel
+        nn.init.normal_(layer.weight, 0.0, math.sqrt(2 / (layer.in_channels * math.prod(layer.kernel_size) / 4)))
+    else:
+        return
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 def _activation(kind: str) -> nn.Module:

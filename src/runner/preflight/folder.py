@@ -26,7 +26,9 @@ def folder_problems(folder: Path, cfg: DictConfig) -> Iterator[Problem]:
     nearest = folder
     while not nearest.exists():
         nearest = nearest.parent
-    if not os.access(nearest, os.W_OK | os.X_OK):
+    if not nearest.is_dir():
+        yield Problem("hydra.run.dir", folder, f"lies below {nearest}, which is a file", "choose another folder")
+    elif not os.access(nearest, os.W_OK | os.X_OK):
         yield Problem(
             "hydra.run.dir", folder, f"cannot be written: no permission in {nearest}", "choose another folder"
         )

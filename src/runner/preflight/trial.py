@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 
 from runner.batch import Batch
 from runner.config import build
@@ -48,28 +49,41 @@ class Trial:
         self.cfg = cfg
         self.splits = splits
         self.problems: list[Problem] = []
+        self.device = "meta"
+        self.untraceable = False
 
     def run(self) -> list[Problem]:
+        """On meta tensors, which cost nothing; on the CPU where something cannot do without content."""
+        for self.device in ("meta", "cpu"):
+            self.problems, self.untraceable = [], False
+            self._run()
+            if not self.untraceable:
+                break
+        return self.problems
+
+    def _run(self) -> None:
         self._try("trainer.device", lambda: resolve_device(self.cfg.trainer.device))
         self._try("augmentation", lambda: build.build_augmentation(self.cfg))
         plan = self._plan()
-        with torch.device("meta"):
+        with torch.device(self.device):
             task = self._task()
-        if task is not None and plan is not None:
+        if task is not None:
             names = self._step(task, plan)
             if names is not None:
                 self._names(names)
-        return self.problems
 
-    def _try(self, key: str, work: Callable[[], T]) -> T | None:
+    def _try(self, key: str, work: Callable[[], T], *, what: str = "") -> T | None:
         """The result of ``work``; what it raises becomes a problem of ``key``."""
         try:
             return work()
         except Exception as error:
+            if self.device == "meta" and (isinstance(error, NotImplementedError) or "meta" in str(error).lower()):
+                self.untraceable = True
+                return None
             if os.environ.get("RUNNER_TRACEBACK"):
-                raise
+                traceback.print_exception(error)
             value = OmegaConf.select(self.cfg, key) if key == "trainer.device" else None
-            self.problems.append(Problem(key, value, describe(error), ""))
+            self.problems.append(Problem(key, value, what + describe(error), ""))
             return None
 
     def _plan(self) -> Plan | None:
@@ -90,13 +104,17 @@ class Trial:
             return None
         return self._try("task", lambda: build.build_task(self.cfg, model, loss))
 
-    def _step(self, task: Task, plan: Plan) -> set[str] | None:
+    def _step(self, task: Task, plan: Plan | None) -> set[str] | None:
         """Use everything once; the names of what an evaluation measures, None where that could not be found out."""
         optimizers = self._try("optimizer", lambda: build.build_optimizers(self.cfg, task))
-        if optimizers is not None:
+        if optimizers is not None and plan is not None:
             schedule = build.scheduler_factory(self.cfg, plan)
             self._try("scheduler", lambda: [schedule(optimizer) for optimizer in optimizers.values()])
-        recorder = self._try("task", lambda: one_step(task, example(self.splits.spec, "meta")))
+        batch = example(self.splits, self.device)
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in batch)
+        what = f"a training step on a batch of {shapes} fails: "
+        with watched(task, batch, self.splits.spec):
+            recorder = self._try("model", lambda: one_step(task, batch), what=what)
         if recorder is None:
             return None
         return set(recorder.means) | self._measured(recorder)
@@ -122,6 +140,30 @@ class Trial:
                 self.problems.append(Problem(f"trainer.best.{metric}", direction, text, remedy))
 
 
+@contextmanager
+def watched(task: Task, batch: tuple[Tensor, ...], spec: Spec) -> Iterator[None]:
+    """Inside, a model whose output the task cannot mean raises ``ValueError`` before a loss broadcasts it away."""
+    model = getattr(task, "model", None)
+    if not isinstance(model, nn.Module):
+        yield
+        return
+
+    def look(_module: nn.Module, _inputs: object, output: object) -> None:
+        if not isinstance(output, Tensor):
+            return
+        given, size = tuple(output.shape), tuple(batch[0].shape)
+        if task.output == "classes" and (len(given) != 2 or given[1] < spec.num_classes):
+            raise ValueError(f"the model gives {given}, but scores {(len(batch[0]), spec.num_classes)} are needed")
+        if task.output == "image" and given != size:
+            raise ValueError(f"the model gives {given}, but images {size} are needed")
+
+    hook = model.register_forward_hook(look)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
 def one_step(task: Task, batch: Batch) -> Recorder:
     """Every loss with its gradients, then one evaluation. Raises ``ValueError`` for what the loop could not use."""
     networks = task.networks()
@@ -139,10 +181,11 @@ def one_step(task: Task, batch: Batch) -> Recorder:
     return recorder
 
 
-def example(spec: Spec, device: str) -> tuple[Tensor, Tensor]:
-    """Images and labels of the data's shape, without content."""
-    images = torch.empty(SAMPLES, spec.channels, spec.height, spec.width, device=device)
-    return images, torch.zeros(SAMPLES, dtype=torch.int64, device=device)
+def example(splits: Splits, device: str) -> tuple[Tensor, ...]:
+    """A batch with the shapes and types of the training part, without its content; the image first, as prepared."""
+    images, *rest = splits.train[0]
+    batch = torch.zeros(SAMPLES, *images.shape, device=device)
+    return batch, *(torch.zeros(SAMPLES, *tensor.shape, dtype=tensor.dtype, device=device) for tensor in rest)
 
 
 def describe(error: Exception) -> str:
