@@ -8,20 +8,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from runner.checkpoint import Checkpoints, FolderCheckpoints, NoCheckpoints, Stateful
+from runner.checkpoint import FolderCheckpoints
 from runner.data.augment import Augmentation, CropFlip
 from runner.data.data import Data
 from runner.data.source import Arrays, Spec, Splits
 from runner.losses import BinaryCrossEntropy
 from runner.metrics import Metrics
 from runner.observers.observer import Observer, RunInfo
-from runner.observers.observers import Observers
 from runner.optim import Scheduler
 from runner.optim.schedulers import cosine, one_cycle, plateau
 from runner.plan import Plan
 from runner.precision import Precision
 from runner.randomness import Randomness
-from runner.session import Session, make_updates
+from runner.session import Session, assemble, make_updates
 from runner.state import State
 from runner.tasks import GAN, Classification, Reconstruction, Task
 
@@ -117,25 +116,20 @@ def session(
         clip_norm=1.0,
     )
     state = State(directions={f"valid/{name}": which for name, which in (best or {}).items()})  # type: ignore[misc]
-    memory: dict[str, Stateful] = {"task": task, "state": state}
-    memory.update({f"update/{name}": update for name, update in updates.items()})
-    checkpoints: Checkpoints = NoCheckpoints()
-    if folder is not None:
-        checkpoints = FolderCheckpoints(folder, memory)
-        if checkpoints.last.is_file():
-            checkpoints.restore()
-    made = Session(
-        task=task,
-        data=data,
+    made = assemble(
+        task,
+        data,
         updates=updates,
         plan=plan,
         state=state,
         precision=amp,
         randomness=randomness,
         metrics=Metrics({}),
-        checkpoints=checkpoints,
-        observers=Observers(observers, plan, lambda: {"lr": 0.0}),
+        observers=observers,
+        checkpoints_folder=folder,
     )
+    if isinstance(made.checkpoints, FolderCheckpoints) and made.checkpoints.last.is_file():
+        made.checkpoints.restore()
     made.observers.started(RunInfo(kind, folder, task, plan, state.step, sample=next(data.part("valid"))))
     return made
 

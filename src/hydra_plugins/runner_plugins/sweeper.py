@@ -8,11 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.utils import JobReturn, JobStatus, filter_overrides
+from hydra.core.utils import JobReturn, filter_overrides
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 log = logging.getLogger(__name__)
@@ -26,7 +25,7 @@ class RunnerSweeper(BasicSweeper):
 
         Raises ``Refused`` before anything is written when any job is misconfigured.
         """
-        from runner.cli.app import make_folder
+        from runner.preflight.folder import make_folder
         from runner.problem import Refused
         from runner.sweep.jobs import job_names
 
@@ -70,17 +69,11 @@ class RunnerSweeper(BasicSweeper):
     def _check(
         composed: Sequence[DictConfig], jobs: Sequence[Sequence[str]], names: Sequence[str], folder: Path
     ) -> list[str]:
-        from runner.cli.app import job_of
-        from runner.preflight import check
+        from runner.preflight import Job, check
 
         return check(
             [
-                job_of(cfg, name=name, folder=folder / name, overrides=overrides)
+                Job.of(cfg, name=name, folder=folder / name, overrides=overrides)
                 for cfg, name, overrides in zip(composed, names, jobs, strict=True)
             ]
         )
-
-
-def failed(returns: Sequence[tuple[str, JobReturn]]) -> list[tuple[str, Any]]:
-    """Name and error of each job that did not complete."""
-    return [(name, job._return_value) for name, job in returns if job.status != JobStatus.COMPLETED]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.hydra import Hydra
@@ -18,12 +17,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobStatus, run_job
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from runner.problem import Refused
-
-if TYPE_CHECKING:
-    from runner.preflight import Job
 
 log = logging.getLogger(__name__)
 
@@ -76,25 +72,14 @@ def task_function(cfg: DictConfig) -> dict[str, float]:
     return run(cfg, folder, name=folder.name)
 
 
-def job_of(cfg: DictConfig, *, name: str, folder: Path, overrides: Sequence[str]) -> Job:
-    """A composed configuration, Hydra's part taken off, as preflight wants it."""
-    from runner.preflight import Job
-
-    choices: Mapping[str, Any] = cfg.hydra.runtime.choices
-    bare = cfg.copy()
-    with open_dict(bare):
-        del bare["hydra"]
-    given = {str(key): str(value) for key, value in choices.items() if value is not None}
-    return Job(name=name, cfg=bare, folder=folder, overrides=list(overrides), choices=given)
-
-
 def _single(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
-    from runner.preflight import check
+    from runner.preflight import Job, check
+    from runner.preflight.folder import make_folder
 
     cfg = hydra.compose_config(config_name=config_name, overrides=overrides, run_mode=RunMode.RUN)
     HydraConfig.instance().set_config(cfg)
     folder = Path(OmegaConf.select(cfg, "hydra.run.dir"))
-    problems = check([job_of(cfg, name=folder.name, folder=folder, overrides=overrides)])
+    problems = check([Job.of(cfg, name=folder.name, folder=folder, overrides=overrides)])
     if problems:
         raise Refused(problems)
     make_folder(folder, "hydra.run.dir")
@@ -114,12 +99,10 @@ def _single(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
 
 
 def _multirun(hydra: Hydra, config_name: str, overrides: list[str]) -> int:
-    from hydra_plugins.runner_plugins.sweeper import failed
-
     returns = hydra.multirun(config_name=config_name, task_function=task_function, overrides=overrides)
     if not isinstance(returns, list) or not all(isinstance(entry, tuple) for entry in returns):
         raise HydraException("hydra/sweeper must be runner: another sweeper checks nothing before it starts")
-    losers = failed(returns)
+    losers = [(name, job._return_value) for name, job in returns if job.status != JobStatus.COMPLETED]
     print(f"{len(returns) - len(losers)} of {len(returns)} runs completed")
     folders = {name: Path(job.hydra_cfg.hydra.runtime.output_dir) for name, job in returns}
     for name, error in losers:
@@ -127,14 +110,6 @@ def _multirun(hydra: Hydra, config_name: str, overrides: list[str]) -> int:
     curves = any("tensorboard" in job.cfg.logger for _, job in returns)
     print(farewell(next(iter(folders.values())).parent, {}, curves=curves))
     return 1 if losers else 0
-
-
-def make_folder(folder: Path, key: str) -> None:
-    """Raises ``Refused`` when it cannot be made; asking for permission beforehand does not tell everything."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Refused([f"{key}={folder}: cannot be made: {error.strerror}; choose another folder"]) from None
 
 
 def farewell(folder: Path, scores: Mapping[str, float], *, curves: bool) -> str:

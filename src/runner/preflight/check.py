@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from runner.config import build
 from runner.preflight.folder import folder_problems
@@ -26,6 +26,16 @@ class Job:
     folder: Path
     overrides: Sequence[str] = ()
     choices: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, composed: DictConfig, *, name: str, folder: Path, overrides: Sequence[str]) -> Job:
+        """From what Hydra composed: its own part is taken off."""
+        cfg = composed.copy()
+        with open_dict(cfg):
+            del cfg["hydra"]
+        choices = composed.hydra.runtime.choices.items()
+        given = {str(group): str(option) for group, option in choices if option is not None}
+        return cls(name=name, cfg=cfg, folder=folder, overrides=list(overrides), choices=given)
 
 
 def check(jobs: Sequence[Job]) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from runner.config.build import flat
-from runner.problem import Problem
+from runner.problem import Problem, Refused
 from runner.results.manifest import read_json
 
 SHOWN = 8
@@ -32,6 +32,14 @@ def folder_problems(folder: Path, cfg: DictConfig) -> Iterator[Problem]:
         yield Problem(
             "hydra.run.dir", folder, f"cannot be written: no permission in {nearest}", "choose another folder"
         )
+
+
+def make_folder(folder: Path, key: str) -> None:
+    """Raises ``Refused`` when it cannot be made: asking for permission beforehand does not tell everything."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused([f"{key}={folder}: cannot be made: {error.strerror}; choose another folder"]) from None
 
 
 def _taken(folder: Path, saved: Path, cfg: DictConfig) -> Problem:
