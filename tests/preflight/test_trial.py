@@ -1,0 +1,53 @@
+"""One step and one evaluation on tensors without data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import tiny
+import torch
+from torch import Tensor
+
+from runner.preflight.trial import describe, example, one_step
+from runner.tasks import Task
+
+
+def test_an_example_has_the_shape_of_the_data_and_no_content() -> None:
+    images, labels = example(tiny.splits(), "meta")
+    assert images.shape[1:] == (1, tiny.PIXELS, tiny.PIXELS)
+    assert images.is_meta
+    assert (images.dtype, labels.dtype) == (torch.float32, torch.int64)
+
+
+@pytest.mark.parametrize("kind", ["classification", "reconstruction", "gan"])
+def test_a_step_without_data_measures_what_a_real_one_does(kind: str) -> None:
+    with torch.device("meta"):
+        task = tiny.task_of(kind)
+    recorder = one_step(task, example(tiny.splits(), "meta"))
+    assert set(recorder.means) == {key.partition("/")[2] for key in tiny.session(kind).evaluate("valid", 0)}
+    assert all(parameter.grad is not None for parameter in task.parameters())
+
+
+class Stranger(Task):
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = torch.nn.Linear(2, 2)
+
+    def losses(self, batch: Tensor) -> Iterator[tuple[str, Tensor]]:
+        yield "modle", self.model(batch).sum()
+
+
+def test_a_loss_for_a_network_that_is_not_there_is_told() -> None:
+    with pytest.raises(ValueError, match="Stranger yields a loss for 'modle'"):
+        one_step(Stranger(), torch.zeros(2, 2))
+
+
+def test_an_error_for_the_reader_is_told_as_it_is_and_others_with_their_place() -> None:
+    assert describe(ValueError("set x=1")) == "set x=1"
+    try:
+        [][0]
+    except IndexError as error:
+        text = describe(error)
+    assert text.startswith("IndexError: list index out of range (at ")
+    assert "test_trial.py:" in text

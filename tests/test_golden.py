@@ -1,0 +1,92 @@
+"""The losses of ten steps, as recorded: a refactor that changes numbers shows here.
+
+Where a change is meant, run ``python tests/test_golden.py`` and put its output in place of ``RECORDED``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import tiny
+from torch import Tensor
+
+from runner.state import LossMeans
+
+RECORDED: dict[str, dict[str, list[float]]] = {
+    "classification": {
+        "train/loss": [
+            1.212767,
+            1.088251,
+            1.129046,
+            1.213944,
+            1.274933,
+            1.085486,
+            1.327268,
+            0.989498,
+            1.048652,
+            0.755284,
+        ]
+    },
+    "reconstruction": {
+        "train/loss": [1.962375, 2.431178, 1.960829, 1.614304, 2.359376, 1.849289, 1.996309, 1.55321, 1.901882, 1.36265]
+    },
+    "gan": {
+        "train/discriminator_loss": [
+            1.340186,
+            1.405941,
+            1.330718,
+            1.354788,
+            1.19284,
+            1.350937,
+            1.243423,
+            1.237407,
+            1.259288,
+            1.122043,
+        ],
+        "train/generator_loss": [
+            0.669791,
+            0.665894,
+            0.721517,
+            0.671384,
+            0.640087,
+            0.654912,
+            0.718727,
+            0.634213,
+            0.692564,
+            0.786566,
+        ],
+    },
+}
+
+
+class Keeping(LossMeans):
+    """The sums of the training losses, and each of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[str, list[float]] = {}
+
+    def add(self, losses: Mapping[str, Tensor], samples: int) -> None:
+        super().add(losses, samples)
+        for name, loss in losses.items():
+            self.kept.setdefault(name, []).append(round(loss.item(), 6))
+
+
+def losses_of(kind: str) -> dict[str, list[float]]:
+    made = tiny.session(kind, steps=10)
+    made.state.means = kept = Keeping()
+    made.train()
+    return kept.kept
+
+
+@pytest.mark.parametrize("kind", ["classification", "reconstruction", "gan"])
+def test_losses_are_those_recorded(kind: str) -> None:
+    found = losses_of(kind)
+    assert found.keys() == RECORDED[kind].keys()
+    for name, values in found.items():
+        assert values == pytest.approx(RECORDED[kind][name], rel=1e-4), name
+
+
+if __name__ == "__main__":
+    print({kind: losses_of(kind) for kind in ("classification", "reconstruction", "gan")})

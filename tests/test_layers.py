@@ -1,0 +1,149 @@
+"""The house: imports point down only, torch comes late, and nothing grows too long."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+FILES = sorted(SOURCE.glob("**/*.py"))
+
+LAYERS = (
+    {"problem", "batch", "plan", "state", "randomness", "precision", "ranks", "numerics", "interrupt"}
+    | {"models", "losses", "optim", "metrics", "data"},
+    {"tasks", "update", "checkpoint", "observers"},
+    {"loop", "session", "standalone"},
+    {"run", "sweep", "results", "preflight", "config"},
+    {"__main__", "cli", "hydra_plugins"},
+)
+LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
+FRAMEWORKS = {"hydra", "omegaconf", "argparse", "hydra_plugins"}  # which layers 0 to 2 do without
+TORCH_FREE = (
+    "runner",
+    "runner.problem",
+    "runner.cli.main",
+    "runner.cli.app",
+    "runner.cli.argv",
+    "runner.cli.errors",
+    "runner.cli.saved_run",
+    "runner.config.build",
+    "runner.config.conf_dir",
+    "runner.config.naming",
+    "runner.config.schema",
+    "runner.data.source",
+    "runner.data.sources",
+    "runner.preflight.check",
+    "runner.preflight.folder",
+    "runner.preflight.settings",
+    "runner.preflight.targets",
+    "runner.results.manifest",
+    "runner.sweep.jobs",
+    "hydra_plugins.runner_plugins.sweeper",
+)
+
+
+def part_of(module: str) -> str | None:
+    """``runner.data.order`` is in ``data``; None for what is not ours, and for the package's lazy front."""
+    first, _, rest = module.partition(".")
+    if first == "hydra_plugins":
+        return first
+    return rest.partition(".")[0] or None if first == "runner" else None
+
+
+def module_of(file: Path) -> str:
+    return ".".join(file.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def only_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Every module that ``tree`` imports at any depth, but for those that only types need."""
+    for node in ast.iter_child_nodes(tree):
+        if only_for_types(node):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        yield from imports(node)
+
+
+def upward(module: str, tree: ast.AST) -> list[str]:
+    """The imports of ``tree`` that point to a higher layer than that of ``module``."""
+    own = part_of(module)
+    if own is None:
+        return []
+    parts = {imported: part_of(imported) for imported in imports(tree)}
+    return [imported for imported, part in parts.items() if part in LAYER_OF and LAYER_OF[part] > LAYER_OF[own]]
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_imports_point_down_only(file: Path) -> None:
+    assert upward(module_of(file), ast.parse(file.read_text())) == []
+
+
+def test_an_import_that_points_up_is_found() -> None:
+    wrong = ast.parse(
+        "def f():\n    from runner.cli.main import main\nif TYPE_CHECKING:\n    from runner.loop import x"
+    )
+    assert upward("runner.models.mlp", wrong) == ["runner.cli.main.main"]
+
+
+def test_every_part_has_a_layer() -> None:
+    parts = {part_of(module_of(file)) for file in FILES} - {None}
+    assert parts <= set(LAYER_OF)
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_the_lower_layers_know_no_framework(file: Path) -> None:
+    part = part_of(module_of(file))
+    if part is not None and LAYER_OF[part] <= 2:
+        assert {imported.partition(".")[0] for imported in imports(ast.parse(file.read_text()))} & FRAMEWORKS == set()
+
+
+def test_nothing_before_the_work_imports_torch() -> None:
+    code = f"import sys, {', '.join(TORCH_FREE)}; print(sorted({{'torch', 'numpy'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_configuration_becomes_objects_at_one_place() -> None:
+    places = [
+        f"{module_of(file)}:{node.lineno}"
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        and node.module in ("hydra.utils", "hydra", "hydra._internal.instantiate._instantiate2")
+        and any(alias.name in ("instantiate", "call") for alias in node.names)
+    ]
+    assert [place.partition(":")[0] for place in places] == ["runner.config.build"]
+    build = ast.parse((SOURCE / "runner/config/build.py").read_text())
+    calls = [
+        node for node in ast.walk(build) if isinstance(node, ast.Call) and ast.unparse(node.func) == "hydra_instantiate"
+    ]
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_nothing_grows_too_long(file: Path) -> None:
+    text = file.read_text()
+    assert len(text.splitlines()) <= 320
+    lengths = {
+        node.name: (node.end_lineno or node.lineno) - node.lineno + 1
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    }
+    allowed = {"runner.loop": 60}.get(module_of(file), 45)
+    assert {name: length for name, length in lengths.items() if length > allowed} == {}
+
+
+def test_modules_have_names_that_say_something() -> None:
+    assert {file.stem for file in FILES} & {"utils", "util", "helpers", "helper", "common", "manager", "misc"} == set()

@@ -1,0 +1,156 @@
+"""One run, from its configuration to what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cli.terminal import SMALL
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from runner.config.conf_dir import conf_dir
+from runner.config.schema import register
+from runner.run import digest, run
+
+Ran = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def composed() -> Iterator[DictConfig]:
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        yield compose("config", overrides=SMALL)
+
+
+@pytest.fixture
+def ran(composed: DictConfig, tmp_path: Path) -> Ran:
+    """The manifest of a small run with other values."""
+
+    def go(name: str = "run", **values: Any) -> dict[str, Any]:
+        cfg = composed.copy()
+        for key, value in values.items():
+            OmegaConf.update(cfg, key.replace("__", "."), value, merge=False, force_add=True)
+        folder = tmp_path / name
+        folder.mkdir()
+        run(cfg, folder, name=name)
+        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+        return manifest
+
+    return go
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    weights: dict[str, torch.Tensor] = torch.load(folder / "checkpoints/last.pt", weights_only=True)["parts"]["task"]
+    return weights
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"seed": 1},
+        {"trainer__clip_norm": 1e-3},
+        {"trainer__clip_value": 1e-4},
+        {"trainer__precision": "bf16"},
+        {"trainer__batch_size": 8},
+        {"optimizer__lr": 0.5},
+        {"optimizer__weight_decay": 0.5},
+        {"model__dropout": 0.5},
+        {"loss__label_smoothing": 0.5},
+        {"augmentation": {"_target_": "runner.data.augment.CropFlip"}},
+        {"dataset__seed": 1},
+        {"scheduler": {"_target_": "runner.optim.schedulers.exponential", "gamma": 0.1}},
+        {"debug__steps": 1},
+        {"debug__samples": 4},
+    ],
+    ids=str,
+)
+def test_a_setting_that_should_act_does(ran: Ran, values: dict[str, Any]) -> None:
+    # Under SGD: clipping would change next to nothing for Adam, which does not see the scale of gradients.
+    sgd = {"optimizer": {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1, "weight_decay": 0.0}}
+    assert ran("plain", **sgd)["weights_sha256"] != ran("other", **{**sgd, **values})["weights_sha256"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"trainer__log_every_steps": 1},
+        {"trainer__evaluate_every_steps": 1, "trainer__save_every_steps": 1},
+        {"trainer__eval_batch_size": 1},
+        {"trainer__resident": "never"},
+        {"trainer__resident": "always"},
+        {"trainer__deterministic": True},
+        {"trainer__channels_last": True},
+        {"trainer__tf32": False},
+        {"trainer__clip_norm": 1e9},
+        {"logger": {"csv": {"_target_": "runner.observers.CsvFiles"}}},
+    ],
+    ids=str,
+)
+def test_a_setting_that_should_change_no_bits_does_not(ran: Ran, values: dict[str, Any]) -> None:
+    assert ran("plain")["weights_sha256"] == ran("other", **values)["weights_sha256"]
+
+
+def test_pieces_of_a_batch_give_the_same_update(ran: Ran, tmp_path: Path) -> None:
+    ran("whole")
+    ran("pieces", trainer__micro_batches=3)
+    whole, pieces = weights_of(tmp_path / "whole"), weights_of(tmp_path / "pieces")
+    assert all(torch.allclose(whole[name], pieces[name], atol=1e-6, rtol=0) for name in whole)
+
+
+def test_threads_act_inside_and_the_settings_of_before_hold_after(ran: Ran) -> None:
+    outside = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    manifest = ran(trainer__threads=outside[0] + 1, trainer__deterministic=True)
+    assert manifest["threads"] == outside[0] + 1
+    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == outside
+
+
+def test_the_settings_of_before_hold_after_a_failure_too(ran: Ran, tmp_path: Path) -> None:
+    outside = torch.get_num_threads()
+    with pytest.raises(ValueError, match="lookup table"):
+        ran(model={"_target_": "cli.user_code.BreaksAtStepTwo"}, trainer__threads=outside + 1)
+    assert torch.get_num_threads() == outside
+    status = json.loads((tmp_path / "run/status.json").read_text())
+    assert (status["state"], status["step"]) == ("failed", 1)
+
+
+def test_best_checkpoints_have_their_direction(ran: Ran, tmp_path: Path) -> None:
+    steps = {"trainer__steps": 4, "trainer__evaluate_every_steps": 1}
+    ran("min", trainer__best={"loss": "min"}, **steps)
+    ran("max", trainer__best={"loss": "max"}, **steps)
+    lowest, highest = (
+        torch.load(tmp_path / name / "checkpoints/best_loss.pt", weights_only=True)["metrics"]["valid/loss"]
+        for name in ("min", "max")
+    )
+    assert lowest < highest
+
+
+def test_debug_steps_leave_the_schedule_whole(ran: Ran, tmp_path: Path) -> None:
+    """The first step of a hundred is the same whether the run stops there or not."""
+    linear = {"scheduler": {"_target_": "runner.optim.schedulers.linear"}, "trainer__steps": 100}
+    sgd = {"optimizer": {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1}}
+    ran("cut", debug__steps=2, **linear, **sgd)
+    ran("short", **{**linear, "trainer__steps": 2}, **sgd)
+    rates = {
+        name: torch.load(tmp_path / name / "checkpoints/last.pt", weights_only=True)["parts"]["update/model"]
+        for name in ("cut", "short")
+    }
+    assert rates["cut"]["optimizer"]["param_groups"][0]["lr"] == pytest.approx(0.098)
+    assert rates["short"]["optimizer"]["param_groups"][0]["lr"] == pytest.approx(0.0)
+
+
+def test_a_digest_sees_every_weight_and_buffer() -> None:
+    def module() -> torch.nn.Module:
+        torch.manual_seed(0)
+        return torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+
+    first, other = module(), module()
+    assert digest(first) == digest(other)
+    other.get_buffer("1.running_mean")[0] += 1e-6
+    assert digest(first) != digest(other)
+    assert digest(module()) == digest(module().to(memory_format=torch.channels_last))
+    assert digest(module().bfloat16())
