@@ -137,7 +137,7 @@ def test_nothing_grows_too_long(file: Path) -> None:
     text = file.read_text()
     assert len(text.splitlines()) <= 320
     lengths = {
-        node.name: (node.end_lineno or node.lineno) - node.lineno + 1
+        node.name: (node.end_lineno or node.lineno) - node.body[0].lineno + 1  # without the signature
         for node in ast.walk(ast.parse(text))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,7 +42,10 @@ def write_whole(path: Path, content: Mapping[str, Any]) -> None:
 
 def read(path: Path) -> dict[str, Any]:
     """The content of a checkpoint, on the CPU. Raises ``ValueError`` for a file that is not one of ours."""
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} is not a checkpoint, or not a whole one") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path} is not a checkpoint of this version (format {FORMAT})")
     return content
@@ -102,6 +106,8 @@ class FolderCheckpoints:
     def restore(self, path: Path | None = None) -> int:
         """Put every part where the checkpoint says (``last.pt`` unless ``path`` is given); its step."""
         content = read(path or self.last)
+        if "parts" not in content:
+            raise ValueError(f"{path} holds weights only; a run goes on from last.pt")
         missing = set(self.parts) ^ set(content["parts"])
         if missing:
             raise ValueError(f"{path or self.last} belongs to another run: {', '.join(sorted(missing))} do not match")

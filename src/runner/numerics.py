@@ -34,9 +34,12 @@ def resolve_device(name: str) -> torch.device:
 
 @contextmanager
 def numerics(
-    device: torch.device, *, threads: int | None = None, tf32: bool = True, deterministic: bool = False
+    device: torch.device, *, threads: int | None = None, tf32: bool = True, deterministic: bool | None = None
 ) -> Iterator[None]:
-    """Run with these settings; afterwards those from before hold again, so that one job leaves no trace in the next."""
+    """Run with these settings; afterwards those from before hold again, so that one job leaves no trace in the next.
+
+    ``threads`` and ``deterministic`` that are None stay as they are.
+    """
     before_threads = torch.get_num_threads()
     before_deterministic = torch.are_deterministic_algorithms_enabled()
     before_matmul = torch.get_float32_matmul_precision()
@@ -45,7 +48,10 @@ def numerics(
         torch.set_num_threads(threads)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA's libraries start
-    torch.use_deterministic_algorithms(deterministic)
+    if deterministic is None:
+        deterministic = before_deterministic
+    if deterministic != before_deterministic:  # the call imports torch's compiler, a second and a half
+        torch.use_deterministic_algorithms(deterministic)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high" if tf32 else "highest")
         torch.backends.cudnn.allow_tf32 = tf32
@@ -53,7 +59,8 @@ def numerics(
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before_deterministic)
+        if deterministic != before_deterministic:
+            torch.use_deterministic_algorithms(before_deterministic)
         if device.type == "cuda":
             torch.set_float32_matmul_precision(before_matmul)
             torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = before_cudnn

@@ -15,6 +15,8 @@ def steps_of(name: str, *, epochs: float | None, steps: int | None, steps_per_ep
         raise ValueError(f"{name} may be given in epochs or in steps, not both: got {epochs} epochs and {steps} steps")
     if steps is None and epochs is None:
         return None
+    if steps is None and not math.isfinite(epochs or 0):
+        raise ValueError(f"{name} must end, got {epochs} epochs")
     length = steps if steps is not None else round(epochs * steps_per_epoch)  # type: ignore[operator]
     if length < 1:
         unit = f"{steps} steps" if steps is not None else f"{epochs} epochs"

@@ -78,7 +78,7 @@ class Precision:
         yield first * shares[0]
         for losses, share in zip(running[1:], shares[1:], strict=True):
             with self.autocast():
-                other, loss = next(losses)
+                other, loss = next(losses, (None, first))
             if other != name:
                 raise ValueError(f"a task must yield the same losses for each batch, got {name!r} and then {other!r}")
             yield loss * share

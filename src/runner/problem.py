@@ -34,5 +34,9 @@ class Refused(ValueError):
         self.problems = list(problems)
 
 
+class Failed(RuntimeError):
+    """A run that was started and did not complete. Its folder tells more."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Training was asked to stop, and did: its state is saved. Not an ``Exception``: nothing goes on after it."""

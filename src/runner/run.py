@@ -15,13 +15,12 @@ from runner.batch import Batch
 from runner.config import build
 from runner.data.data import Data
 from runner.data.source import Splits
-from runner.data.subset import first_samples
 from runner.interrupt import stops_on_signals
 from runner.numerics import numerics, resolve_device
 from runner.observers.observer import Outcome, RunInfo
 from runner.plan import Plan
 from runner.precision import Precision
-from runner.problem import Interrupted
+from runner.problem import Failed, Interrupted
 from runner.randomness import Randomness
 from runner.results.manifest import RunRecord
 from runner.results.summary import layer_table
@@ -53,7 +52,6 @@ def run(cfg: DictConfig, folder: Path, *, name: str) -> dict[str, float]:
             interrupted = isinstance(error, KeyboardInterrupt)
             reason = str(error) or type(error).__name__
             if not interrupted:
-                error.add_note(f"the traceback is in {folder / 'runner.log'}")
                 log.info("the run failed", exc_info=True)  # to runner.log; the terminal gets the message
             record.end("interrupted" if interrupted else "failed", step=state.step, reason=reason, best=state.best)
             raise
@@ -80,7 +78,7 @@ def _train(session: Session, record: RunRecord) -> dict[str, float]:
         return scores
     except NonFiniteLoss as error:
         outcome = Outcome("failed", state.step, {}, str(error))
-        raise RuntimeError(_diverged(error, session, record.folder)) from error
+        raise Failed(_diverged(error, session, record.folder)) from error
     except Exception as error:
         outcome = Outcome("failed", state.step, {}, str(error))
         raise
@@ -103,9 +101,7 @@ def _session(
     trainer = cfg.trainer
     randomness = Randomness(cfg.seed)
     randomness.seed_process()
-    splits = build.load_splits(cfg.dataset)
-    if cfg.debug.samples is not None:
-        splits = first_samples(splits, cfg.debug.samples, train_only=cfg.debug.train_only)
+    splits = build.load_splits(cfg)
     data = _data(cfg, splits, device, randomness)
     budget = make_plan(trainer, data.steps_per_epoch)
     plan = budget.cut(cfg.debug.steps)
@@ -146,7 +142,7 @@ def _data(cfg: DictConfig, splits: Splits, device: torch.device, randomness: Ran
         device=device,
         batch_size=cfg.trainer.batch_size,
         eval_batch_size=cfg.trainer.eval_batch_size,
-        augmentation=build.build_augmentation(cfg),
+        augmentation=None if cfg.debug.train_only else build.build_augmentation(cfg),
         randomness=randomness,
         resident=cfg.trainer.resident,
         workers=cfg.trainer.workers,

@@ -84,6 +84,8 @@ def train(
     torch scheduler advances once a step. With ``folder``, checkpoints and whatever the observers write go there; a
     training that stands there half done goes on where it stopped. Raises ``ValueError`` for settings that do not fit.
     """
+    if best and valid is None:
+        raise ValueError(f"best={dict(best)} is measured on the validation part, and there is none; give valid=")
     where = resolve_device(device)
     randomness = Randomness(seed)
     loaded = LoaderData.of(

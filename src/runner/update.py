@@ -43,7 +43,7 @@ class Update:
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        self.reached = None if alone else self.parameters
+        self.reached = None if alone else [p for p in self.parameters if p.requires_grad]
 
     def apply(self, parts: Iterable[Tensor]) -> Tensor:
         """Take one step on the sum of ``parts``; the detached sum, on its device.

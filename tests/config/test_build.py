@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from runner.config import build
@@ -104,9 +104,15 @@ def test_a_bare_torch_scheduler_advances_once_a_step() -> None:
 
 def test_data_is_loaded_once_for_all_jobs_over_it() -> None:
     sizes = {"train_size": 4, "valid_size": 2, "test_size": 2, "height": 4, "width": 4, "seed": 987}
-    first = build.load_splits(node("runner.data.sources.Synthetic", **sizes))
-    assert build.load_splits(node("runner.data.sources.Synthetic", **sizes)) is first
-    assert build.load_splits(node("runner.data.sources.Synthetic", **{**sizes, "seed": 988})) is not first
+
+    def config(seed: int, samples: int | None = None) -> DictConfig:
+        dataset = node("runner.data.sources.Synthetic", **{**sizes, "seed": seed})
+        return OmegaConf.create({"dataset": dataset, "debug": {"samples": samples, "train_only": False}})
+
+    first = build.load_splits(config(987))
+    assert build.load_splits(config(987)) is first
+    assert len(build.load_splits(config(987, samples=3)).train) == 3
+    assert build.load_splits(config(988)) is not first
 
 
 def test_leaves_by_dotted_key() -> None:

@@ -50,7 +50,7 @@ def data(train: Examples | None = None, **settings: Any) -> Data:
 
 def take(batches: Iterator[tuple[Tensor, ...]], count: int) -> Batches:
     taken = list(itertools.islice(batches, count))
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
     return taken
 
 
@@ -154,7 +154,7 @@ def test_no_worker_is_left_behind() -> None:
     batches = subject.train()
     next(batches)
     assert len(multiprocessing.active_children()) == 2
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
     assert no_children()
     batches = subject.train()
     next(batches)

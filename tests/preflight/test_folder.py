@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from runner.preflight.folder import SHOWN, differences, folder_problems
+from runner.preflight.folder import SHOWN, differences, taken, unusable
+from runner.problem import Problem
 
 CFG = OmegaConf.create({"seed": 0, "model": {"hidden": [4], "dropout": None}})
+
+
+def folder_problems(folder: Path, cfg: DictConfig) -> list[Problem]:
+    return [*taken(folder, cfg), *unusable(folder, "hydra.run.dir")]
 
 
 def saved(folder: Path, content: str, state: str | None = None) -> Path:

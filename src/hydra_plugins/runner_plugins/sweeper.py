@@ -32,7 +32,7 @@ class RunnerSweeper(BasicSweeper):
         assert self.config is not None
         assert self.launcher is not None
         jobs = self._product(arguments)
-        composed = [self._compose(job, number) for number, job in enumerate(jobs)]
+        composed = self._composed(jobs)
         models = [str(cfg.hydra.runtime.choices.get("model", "model")) for cfg in composed]
         names = job_names([filter_overrides(job) for job in jobs], models, [cfg.seed for cfg in composed])
         folder = Path(self.config.hydra.sweep.dir)
@@ -57,6 +57,24 @@ class RunnerSweeper(BasicSweeper):
         (jobs,) = self.split_arguments(overrides, max_batch_size=None)
         return jobs
 
+    def _composed(self, jobs: Sequence[Sequence[str]]) -> list[DictConfig]:
+        """Every job's configuration. Raises ``Refused`` with a line for each way in which one cannot be composed."""
+        from runner.cli.errors import user_message
+        from runner.problem import Refused
+
+        composed, lines = [], []
+        for number, job in enumerate(jobs):
+            try:
+                composed.append(self._compose(job, number))
+            except Exception as error:
+                message = user_message(error)
+                if message is None:
+                    raise
+                lines.append(message)
+        if lines:
+            raise Refused(list(dict.fromkeys(lines)))
+        return composed
+
     def _compose(self, overrides: Sequence[str], number: int) -> DictConfig:
         assert self.hydra_context is not None
         assert self.config is not None
@@ -75,5 +93,6 @@ class RunnerSweeper(BasicSweeper):
             [
                 Job.of(cfg, name=name, folder=folder / name, overrides=overrides)
                 for cfg, name, overrides in zip(composed, names, jobs, strict=True)
-            ]
+            ],
+            sweep_folder=folder,
         )

@@ -14,12 +14,12 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobStatus, run_job
-from hydra.errors import HydraException
+from hydra.core.utils import JobReturn, JobStatus, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from runner.problem import Refused
+from runner.cli.compose import composed
+from runner.problem import Failed, Refused
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,8 @@ def start(args: argparse.Namespace, parser: argparse.ArgumentParser, *, conf_dir
 
 
 def _answer(hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentParser, config_name: str) -> int:
+    if args.experimental_rerun is not None:
+        raise Refused(["--experimental-rerun: is not for this program; repeat a run with --config-path RUN/.hydra"])
     if args.hydra_help:
         hydra.hydra_help(config_name=config_name, args_parser=parser, args=args)
     elif args.cfg:
@@ -76,7 +78,7 @@ def _single(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
     from runner.preflight import Job, check
     from runner.preflight.folder import make_folder
 
-    cfg = hydra.compose_config(config_name=config_name, overrides=overrides, run_mode=RunMode.RUN)
+    cfg = composed(lambda some: hydra.compose_config(config_name, list(some), run_mode=RunMode.RUN), overrides)
     HydraConfig.instance().set_config(cfg)
     folder = Path(OmegaConf.select(cfg, "hydra.run.dir"))
     problems = check([Job.of(cfg, name=folder.name, folder=folder, overrides=overrides)])
@@ -94,22 +96,37 @@ def _single(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
     )
     callbacks.on_run_end(config=cfg, config_name=config_name, job_return=ret)
     if ret.status != JobStatus.COMPLETED:
-        raise ret._return_value  # asking for return_value would print Hydra's own words first
+        raise failure(ret, folder)
     print(farewell(folder, {} if "console" in cfg.logger else ret.return_value, curves="tensorboard" in cfg.logger))
 
 
 def _multirun(hydra: Hydra, config_name: str, overrides: list[str]) -> int:
+    cfg = composed(lambda some: hydra.compose_config(config_name, list(some), run_mode=RunMode.MULTIRUN), overrides)
+    sweeper = str(cfg.hydra.sweeper._target_)
+    if not sweeper.startswith("hydra_plugins.runner_plugins."):
+        raise Refused([f"hydra/sweeper must be runner: {sweeper} would start jobs unchecked; leave it out"])
     returns = hydra.multirun(config_name=config_name, task_function=task_function, overrides=overrides)
-    if not isinstance(returns, list) or not all(isinstance(entry, tuple) for entry in returns):
-        raise HydraException("hydra/sweeper must be runner: another sweeper checks nothing before it starts")
-    losers = [(name, job._return_value) for name, job in returns if job.status != JobStatus.COMPLETED]
+    folders = [Path(job.hydra_cfg.hydra.runtime.output_dir) for _, job in returns]
+    losers = [
+        failure(job, folder)
+        for (_, job), folder in zip(returns, folders, strict=True)
+        if job.status != JobStatus.COMPLETED
+    ]
     print(f"{len(returns) - len(losers)} of {len(returns)} runs completed")
-    folders = {name: Path(job.hydra_cfg.hydra.runtime.output_dir) for name, job in returns}
-    for name, error in losers:
-        print(f"  FAILED {name}: {error}  (see {folders[name] / 'runner.log'})")
+    for loser in losers:
+        print(f"  FAILED {loser}")
     curves = any("tensorboard" in job.cfg.logger for _, job in returns)
-    print(farewell(next(iter(folders.values())).parent, {}, curves=curves))
+    print(farewell(folders[0].parent, {}, curves=curves))
     return 1 if losers else 0
+
+
+def failure(job: JobReturn, folder: Path) -> Failed:
+    """Why a run failed and where to read on. Asking the job itself would print Hydra's own words first."""
+    error = job._return_value
+    reason = str(error) if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
+    failed = Failed(f"{folder.name} failed: {reason}; the traceback is in {folder / 'runner.log'}")
+    failed.__cause__ = error
+    return failed
 
 
 def farewell(folder: Path, scores: Mapping[str, float], *, curves: bool) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from runner.problem import Refused
 
@@ -14,15 +15,18 @@ def is_verb(argument: str) -> bool:
     return "=" not in argument and not argument.startswith(("-", "~", "+"))
 
 
+def _refuse(message: str) -> NoReturn:
+    raise Refused([message])
+
+
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
     """Hydra's arguments, whose flags may stand between overrides. Raises ``Refused`` for an unknown flag."""
-    parser.exit_on_error = False
-    try:
-        args, unknown = parser.parse_known_intermixed_args(list(argv))
-    except argparse.ArgumentError as error:
-        raise Refused([str(error)]) from None
-    if unknown:
-        raise Refused([f"{flag}: there is no such flag; python -m runner --hydra-help lists them" for flag in unknown])
+    parser.allow_abbrev = False
+    parser.error = _refuse  # type: ignore[method-assign]
+    args, unknown = parser.parse_known_intermixed_args(list(argv))
+    flags = [flag for flag in unknown if flag.startswith("-")]
+    if flags:
+        raise Refused([f"{flag}: there is no such flag; python -m runner --hydra-help lists them" for flag in flags])
     return args
 
 

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import fields
 
-from runner.problem import Interrupted, Refused
+from runner.problem import Failed, Interrupted, Refused
 
 COMPLETED, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -27,6 +27,8 @@ def reported(work: Callable[[], int]) -> int:
         return _say(error, INTERRUPTED, [f"{error}; the state is saved in checkpoints/last.pt"])
     except KeyboardInterrupt as error:
         return _say(error, INTERRUPTED, ["interrupted"])
+    except Failed as error:
+        return _say(error, FAILED, [str(error)])
     except Exception as error:
         message = user_message(error)
         if message is not None:
@@ -35,7 +37,7 @@ def reported(work: Callable[[], int]) -> int:
             return _say(
                 error,
                 FAILED,
-                [f"{type(error).__name__}: {error}", "the traceback is in the run's runner.log"],
+                [f"{type(error).__name__}: {error}; RUNNER_TRACEBACK=1 shows the traceback"],
             )
         return _say(error, FAILED, [])
 
@@ -103,6 +105,17 @@ def unknown_option(text: str) -> str | None:
             f"{found[2]}={option}: there is no such option; {closest(option, options)}".rstrip()
             + f" ({', '.join(options)})"
         )
+    found = re.search(r"Could not load '([^']+)/([^'/]+)'", text)
+    if found is not None:
+        from runner.cli.argv import group_options
+        from runner.config.conf_dir import conf_dir
+
+        options = list(group_options([conf_dir()]).get(found[1], {}).values())
+        remedy = closest(found[2], options)
+        return f"{found[1]}={found[2]}: there is no such option; {remedy}".rstrip() + f" ({', '.join(options)})"
+    found = re.search(r"Cannot find primary config '([^']+)'", text)
+    if found is not None:
+        return f"--config-name={found[1]}: there is no such configuration; leave it out"
     found = re.search(r"Could not override '([^']+)'\. No match in the defaults list", text)
     if found is not None:
         from runner.config.schema import GROUPS
@@ -124,10 +137,26 @@ def wrong_type(causes: list[Exception]) -> str | None:
     return None
 
 
+KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "dict": "a mapping"}
+
+
 def _plain(text: str) -> str:
     found = re.search(r"Error parsing override '([^']+)' missing EQUAL", text)
     if found is not None:
         return f"{found[1]}: is not an override; write key=value"
+    found = re.search(r"Error merging override \+*(([^=\s]+)=\S*)", text)
+    if found is not None:
+        return f"{found[1]}: must be {_kind(found[2])}; set {found[2]}=<value>"
     if "Ambiguous value" in text:
         return text.replace(" 1. To use it as a list", "; for a sweep add -m. To use it as a list").partition(" 2. ")[0]
     return text
+
+
+def _kind(key: str) -> str:
+    """What the schema wants of a setting, in words."""
+    from runner.config.schema import Config, DebugConfig, TrainerConfig
+
+    parent, _, name = key.rpartition(".")
+    owner = {"": Config, "trainer": TrainerConfig, "debug": DebugConfig}.get(parent)
+    types = {field.name: str(field.type) for field in fields(owner)} if owner is not None else {}
+    return KINDS.get(re.split(r"\W", types.get(name, ""))[0], "something else")

@@ -15,7 +15,9 @@ VERBS: tuple[str, ...] = ()
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 completed, 1 failed, 2 refused before anything was started, 130 interrupted."""
-    return reported(lambda: _main(list(sys.argv[1:] if argv is None else argv)))
+    if argv is not None:
+        sys.argv[1:] = argv  # what a manifest records
+    return reported(lambda: _main(sys.argv[1:]))
 
 
 def _main(argv: list[str]) -> int:
@@ -55,8 +57,6 @@ def train(argv: Sequence[str]) -> int:
     saved_run.refuse_as_config_dir(args.config_dir)
     config_name = args.config_name or "config"
     if args.config_path is not None:
-        if not saved_run.is_saved_run(Path(args.config_path)):
-            text = f"--config-path={args.config_path}: is not the .hydra folder of a run"
-            raise Refused([f"{text}; to add groups of your own use --config-dir={args.config_path}"])
+        saved_run.require(Path(args.config_path))
         config_name, args.overrides = saved_run.register(Path(args.config_path), args.overrides)
     return app.start(args, parser, conf_dir=str(conf_dir()), config_name=config_name)

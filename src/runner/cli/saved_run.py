@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from runner.config.schema import GROUPS
+from runner.preflight.folder import load
 from runner.problem import Refused
 
 NAME = "saved_run"
@@ -16,6 +17,16 @@ NAME = "saved_run"
 
 def is_saved_run(folder: Path) -> bool:
     return (folder / "config.yaml").is_file() and (folder / "hydra.yaml").is_file()
+
+
+def require(folder: Path) -> None:
+    """Raises ``Refused`` when ``folder`` is not the ``.hydra/`` of a run."""
+    if is_saved_run(folder):
+        return
+    remedy = f"to add groups of your own use --config-dir={folder}"
+    if is_saved_run(folder / ".hydra"):
+        remedy = f"use --config-path={folder / '.hydra'}"
+    raise Refused([f"--config-path={folder}: is not the .hydra folder of a run; {remedy}"])
 
 
 def refuse_as_config_dir(config_dir: str | None) -> None:
@@ -33,11 +44,16 @@ def register(folder: Path, overrides: Sequence[str]) -> tuple[str, list[str]]:
     """
     from hydra.core.config_store import ConfigStore
 
-    content = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(content, DictConfig)
-    saved = OmegaConf.load(folder / "hydra.yaml")
+    content, saved = load(folder / "config.yaml"), load(folder / "hydra.yaml")
+    if content is None or saved is None:
+        raise Refused([f"--config-path={folder}: its config.yaml or hydra.yaml cannot be read; the run must be whole"])
     choices = dict(OmegaConf.select(saved, "hydra.runtime.choices") or {})
-    chosen = [override.partition("=")[0] for override in overrides if override.partition("=")[0] in GROUPS]
+    given = [override.partition("=")[0] for override in overrides]
+    for group in ("task", "experiment"):
+        if group in given:
+            text = f"{group}: brings other groups with it, which a saved run has already settled"
+            raise Refused([f"{text}; start from the shipped configuration, without --config-path"])
+    chosen = [group for group in given if group in GROUPS]
     for group in chosen:
         content.pop(group, None)
     node: dict[str, Any] = {
@@ -45,9 +61,10 @@ def register(folder: Path, overrides: Sequence[str]) -> tuple[str, list[str]]:
             "schema",
             *({group: choices.get(group)} for group in chosen),
             "_self_",
+            *({"debug": None} for _ in range("debug" in given)),
             {"override hydra/sweeper": "runner"},
             {"override hydra/job_logging": "runner"},
-            {"override hydra/hydra_logging": "none"},
+            {"override hydra/hydra_logging": "runner"},
         ],
         **{str(key): value for key, value in content.items()},
         "hydra": {

@@ -59,9 +59,14 @@ def build_source(dataset: Any) -> Source:
     return source
 
 
-def load_splits(dataset: Any) -> Splits:
-    """The loaded data set. The last one is kept, so that jobs of a sweep over the same data load it once."""
-    return _load_splits(json.dumps(plain(dataset), sort_keys=True))
+def load_splits(cfg: DictConfig) -> Splits:
+    """The loaded data set, cut as ``debug`` says. The last one is kept: jobs over the same data load it once."""
+    from runner.data.subset import first_samples
+
+    splits = _load_splits(json.dumps(plain(cfg.dataset), sort_keys=True))
+    if cfg.debug.samples is None:
+        return splits
+    return first_samples(splits, cfg.debug.samples, train_only=cfg.debug.train_only)
 
 
 @functools.lru_cache(maxsize=1)

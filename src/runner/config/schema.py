@@ -31,7 +31,7 @@ class TrainerConfig:
 
     epochs: float | None = described("Budget in passes over the training part. Not used when steps is given.")
     steps: int | None = described("Budget in optimizer updates, instead of epochs.")
-    batch_size: int = described("Samples in one optimizer update, over all micro-batches and ranks.")
+    batch_size: int = described("Samples in one optimizer update, over all micro-batches.")
     micro_batches: int = described(
         "Gradient accumulation: parts in which a batch is computed, to fit memory. The update stays the same."
     )
@@ -51,7 +51,9 @@ class TrainerConfig:
     tf32: bool = described("Allow TensorFloat-32 in fp32 matrix products and convolutions on NVIDIA GPUs.")
     channels_last: bool = described("Store images and kernels with channels innermost; faster convolutions on GPUs.")
     compile: str = described("torch.compile mode of each network: off, default, reduce-overhead, max-autotune.")
-    deterministic: bool = described("Refuse operations that are not bit-reproducible. CPU runs are without it, too.")
+    deterministic: bool = described(
+        "Use only operations that repeat to the bit, and refuse others. CPU runs repeat without it."
+    )
     resident: str = described("Keep the data on the device: auto (when it fits), always, never (stream it).")
     workers: int = described("Processes that read streamed data; 0 reads in the training process.")
     threads: int | None = described("CPU threads of torch; null leaves torch's choice. The number changes the bits.")
@@ -63,7 +65,9 @@ class DebugConfig:
 
     samples: int | None = described("Only the first so many samples of each part.", None)
     steps: int | None = described("Stop after so many steps; schedules keep the whole budget in mind.", None)
-    train_only: bool = described("Validate and test on the training samples, too: overfitting is the aim.", False)
+    train_only: bool = described(
+        "Validate and test on the training samples, not augmented: overfitting is the aim.", False
+    )
 
 
 @dataclass

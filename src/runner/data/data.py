@@ -106,13 +106,12 @@ class Data:
             yield self.prepare.evaluate(batch)
 
 
-def check_batch_size(batch_size: int, size: int) -> None:
+def check_batch_size(batch_size: int, size: int, *, setting: str = "trainer.batch_size") -> None:
     if batch_size < 1:
-        raise ValueError(f"trainer.batch_size must be at least 1, got {batch_size}; set trainer.batch_size=<n>")
+        raise ValueError(f"{setting} must be at least 1, got {batch_size}; set {setting}=<n>")
     if batch_size > size:
         raise ValueError(
-            f"trainer.batch_size={batch_size} is larger than the training part ({size} samples); "
-            f"set trainer.batch_size to at most {size}"
+            f"{setting}={batch_size} is larger than the training part ({size} samples); set {setting} to at most {size}"
         )
 
 

@@ -70,7 +70,7 @@ class LoaderData:
         others = {"valid": valid, "test": test}
         first = part(train, batch_size)
         if isinstance(first, TensorPart):
-            check_batch_size(batch_size, len(first))
+            check_batch_size(batch_size, len(first), setting="batch_size")
         return cls(first, {n: part(g, eval_batch_size or batch_size) for n, g in others.items() if g is not None})
 
     @property

@@ -20,6 +20,8 @@ class First:
         return self.count
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, ...]:
+        if index >= self.count:
+            raise IndexError(index)
         return self.examples[index]
 
 

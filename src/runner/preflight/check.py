@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from omegaconf import DictConfig, open_dict
 
 from runner.config import build
-from runner.preflight.folder import folder_problems
+from runner.preflight.folder import taken, unusable
 from runner.preflight.settings import settings_problems
 from runner.preflight.targets import target_problems
 from runner.problem import Problem
@@ -38,15 +39,18 @@ class Job:
         return cls(name=name, cfg=cfg, folder=folder, overrides=list(overrides), choices=given)
 
 
-def check(jobs: Sequence[Job]) -> list[str]:
+def check(jobs: Sequence[Job], *, sweep_folder: Path | None = None) -> list[str]:
     """A line for each problem of each distinct configuration; seeds cost nothing extra. Empty when all is well."""
     lines: dict[str, list[str]] = {}
     for twins in _distinct(jobs):
         for problem in _problems(twins[0]):
             lines.setdefault(_named(problem, twins[0]).line(), []).extend(job.name for job in twins)
     for job in jobs:
-        for problem in folder_problems(job.folder, job.cfg):
+        for problem in taken(job.folder, job.cfg):
             lines.setdefault(problem.line(), []).append(job.name)
+    where, key = (jobs[0].folder, "hydra.run.dir") if sweep_folder is None else (sweep_folder, "hydra.sweep.dir")
+    for problem in unusable(where, key):
+        lines.setdefault(problem.line(), []).extend(job.name for job in jobs)
     if len(jobs) == 1:
         return list(lines)
     return [line if len(names) == len(jobs) else f"{line}  [{_some(names)}]" for line, names in lines.items()]
@@ -72,7 +76,7 @@ def _problems(job: Job) -> list[Problem]:
     except Exception as error:
         return [Problem("configuration", None, " ".join(str(error).split()), "")]
     found = settings_problems(job.cfg, job.overrides)
-    if any(problem.value == "???" for problem in found):
+    if any(problem.value == "???" or "${" in str(problem.value) for problem in found):
         return found
     found += target_problems(job.cfg)
     if any(problem.key.startswith("dataset") for problem in found):
@@ -81,22 +85,21 @@ def _problems(job: Job) -> list[Problem]:
 
 
 def _data_and_trial(cfg: DictConfig, *, clean: bool) -> list[Problem]:
+    """What the data lacks; then, once reading has found nothing, what using everything once shows."""
     try:
         source = build.build_source(cfg.dataset)
         found = [replace(problem, key=f"dataset.{problem.key}") for problem in source.problems()]
-        if found:
-            return found
-        splits = build.load_splits(cfg.dataset)
+        fetches = bool(getattr(source, "missing", list)())  # a download can wait until nothing else is wrong
+        splits = build.load_splits(cfg) if not found and (clean or not fetches) else None
     except Exception as error:
         if os.environ.get("RUNNER_TRACEBACK"):
-            raise
+            traceback.print_exception(error)
         text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        return [Problem("dataset", None, text, "")]
-    if not clean:
-        return []
-    from runner.preflight.trial import trial_problems
+        found, splits = [Problem("dataset", None, text, "")], None
+    from runner.preflight.trial import device_problems, trial_problems
 
-    return trial_problems(cfg, splits)
+    tried = trial_problems(cfg, splits, clean=clean) if splits is not None else []
+    return [*found, *device_problems(cfg), *tried]
 
 
 def _named(problem: Problem, job: Job) -> Problem:

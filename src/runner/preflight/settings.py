@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from runner.config.build import plain
-from runner.config.schema import CHOICES, Config
+from runner.config.schema import CHOICES, Config, DebugConfig, TrainerConfig
 from runner.problem import Problem
 
 AT_LEAST_ONE = ("batch_size", "eval_batch_size", "micro_batches", "log_every_steps", "steps", "threads")
@@ -32,9 +33,9 @@ def closest(name: str, names: Iterable[str]) -> str:
 
 def settings_problems(cfg: DictConfig, overrides: Sequence[str] = ()) -> list[Problem]:
     """Missing values, keys that nothing reads, values out of range. ``overrides`` are those of the command line."""
-    found = [*_unresolved(cfg), *_unread(cfg)]
-    if not found:
-        found += [*_trainer(cfg.trainer), *_debug(cfg.debug), *_doubled(overrides)]
+    found = [*_unresolved(cfg), *_unread(cfg), *_doubled(overrides)]
+    if not any(problem.key.startswith(("trainer", "debug")) and problem.value == "???" for problem in found):
+        found += [*_trainer(cfg.trainer), *_debug(cfg.debug)]
     return found
 
 
@@ -62,10 +63,17 @@ def _interpolations(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def _unread(cfg: DictConfig) -> Iterator[Problem]:
-    known = [field.name for field in fields(Config)]
-    for key in map(str, cfg):
-        if key not in known:
-            yield Problem(key, cfg[key], "is read by nothing", closest(key, known) or f"remove +{key}")
+    """Keys added with ``+`` that nothing reads: the schema cannot refuse them."""
+    for prefix, node, owner in (
+        ("", cfg, Config),
+        ("trainer.", cfg.trainer, TrainerConfig),
+        ("debug.", cfg.debug, DebugConfig),
+    ):
+        known = [f"{prefix}{field.name}" for field in fields(owner)]
+        for name in map(str, node):
+            key = f"{prefix}{name}"
+            if key not in known:
+                yield Problem(key, node[name], "is read by nothing", closest(key, known) or f"remove +{key}")
 
 
 def _trainer(trainer: DictConfig) -> Iterator[Problem]:
@@ -77,7 +85,7 @@ def _trainer(trainer: DictConfig) -> Iterator[Problem]:
         if trainer[name] is not None and trainer[name] < 1:
             yield Problem(f"trainer.{name}", trainer[name], "must be at least 1", f"set trainer.{name}=<n>")
     for name in (*POSITIVE, *LIMITS):
-        if trainer[name] is not None and not trainer[name] > 0:
+        if trainer[name] is not None and not 0 < trainer[name] < math.inf:
             yield Problem(f"trainer.{name}", trainer[name], "must be positive", f"set trainer.{name}=<n>")
     if trainer.workers < 0:
         yield Problem("trainer.workers", trainer.workers, "must not be negative", "0 reads in the training process")

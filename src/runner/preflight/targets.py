@@ -57,8 +57,10 @@ def _nodes(cfg: DictConfig) -> Iterator[tuple[str, Any, set[str], tuple[str, ...
         yield "optimizer", optimizer, {"params"}, OPTIMIZER_SETTINGS
 
 
-def _unfound(key: str, target: str) -> Problem | None:
+def _unfound(key: str, target: object) -> Problem | None:
     """Why a target cannot be imported, told by the part of its path that fails."""
+    if not isinstance(target, str):
+        return Problem(f"{key}._target_", target, "is not a dotted path", "write <package>.<module>.<name>")
     module, _, name = target.rpartition(".")
     if not module:
         return Problem(f"{key}._target_", target, "is not a dotted path", "write <package>.<module>.<name>")
@@ -81,7 +83,9 @@ def _unfound(key: str, target: str) -> Problem | None:
         text = f"cannot be imported: {module} raises {type(error).__name__}: {error}"
         return Problem(f"{key}._target_", target, text, "mend the module")
     if hasattr(holder, name):
-        return None
+        if callable(getattr(holder, name)):
+            return None
+        return Problem(f"{key}._target_", target, "cannot be called", "name a class or a function")
     names = [other for other in dir(holder) if not other.startswith("_")]
     return Problem(f"{key}._target_", target, f"{module} has no {name}", closest(name, names))
 
@@ -96,9 +100,27 @@ def _misfits(key: str, node: dict[str, Any], facts: set[str], ignored: tuple[str
         for name in sorted(given - set(parameters)):
             remedy = closest(name, parameters) or f"it takes {', '.join(parameters)}"
             yield Problem(f"{key}.{name}", node[name], f"{node['_target_']} takes no such argument", remedy)
+    for name in sorted(given & set(parameters)):
+        wanted = _wanted(parameters[name], node[name])
+        if wanted:
+            yield Problem(f"{key}.{name}", node[name], f"must be {wanted}", f"set {key}.{name}=<value>")
     if "_args_" in node:
         return
     for name, parameter in parameters.items():
         variable = parameter.kind in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
         if parameter.default is inspect.Parameter.empty and not variable and name not in given | facts:
             yield Problem(f"{key}.{name}", None, f"{node['_target_']} needs it", f"set {key}.{name}=<value>")
+
+
+def _wanted(parameter: inspect.Parameter, value: object) -> str:
+    """What a text should have been instead, judged by the parameter's default; nothing where a text may be right."""
+    annotation = str(parameter.annotation)
+    if value is None and isinstance(parameter.default, (int, float)) and "float" in annotation:
+        return "" if "None" in annotation or "Optional" in annotation else "a number"
+    if not isinstance(value, str) or "str" in annotation:
+        return ""
+    if isinstance(parameter.default, bool):
+        return "true or false"
+    if isinstance(parameter.default, (int, float)):
+        return "a number"
+    return "a list" if isinstance(parameter.default, (list, tuple)) else ""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from runner.batch import Batch
 from runner.config import build
+from runner.data.data import check_resident
 from runner.data.source import Spec, Splits
 from runner.metrics import Metrics
 from runner.numerics import resolve_device
@@ -25,7 +28,7 @@ from runner.tasks.task import Task
 
 T = TypeVar("T")
 
-SAMPLES = 2  # batch norm over 1 x 1 maps needs more than one
+SAMPLES = 2
 
 
 class Recorder:
@@ -62,9 +65,13 @@ class Trial:
         return self.problems
 
     def _run(self) -> None:
-        self._try("trainer.device", lambda: resolve_device(self.cfg.trainer.device))
-        self._try("augmentation", lambda: build.build_augmentation(self.cfg))
-        plan = self._plan()
+        augmentation = self._try("augmentation", lambda: build.build_augmentation(self.cfg))
+        if augmentation is not None:
+            self._try("trainer", lambda: check_resident(self.cfg.trainer.resident, augmentation))
+        for name, node in self.cfg.logger.items():
+            if node is not None:
+                self._try(f"logger.{name}", functools.partial(build.instantiate, node))
+        plan = self.plan()
         with torch.device(self.device):
             task = self._task()
         if task is not None:
@@ -82,11 +89,10 @@ class Trial:
                 return None
             if os.environ.get("RUNNER_TRACEBACK"):
                 traceback.print_exception(error)
-            value = OmegaConf.select(self.cfg, key) if key == "trainer.device" else None
-            self.problems.append(Problem(key, value, what + describe(error), ""))
+            self.problems.append(Problem(key, None, what + describe(error), ""))
             return None
 
-    def _plan(self) -> Plan | None:
+    def plan(self) -> Plan | None:
         trainer, size = self.cfg.trainer, len(self.splits.train)
         if trainer.batch_size > size:
             text = f"is larger than the training part ({size} samples)"
@@ -110,7 +116,9 @@ class Trial:
         if optimizers is not None and plan is not None:
             schedule = build.scheduler_factory(self.cfg, plan)
             self._try("scheduler", lambda: [schedule(optimizer) for optimizer in optimizers.values()])
-        batch = example(self.splits, self.device)
+        trainer = self.cfg.trainer
+        samples = smallest_batch(len(self.splits.train), trainer.batch_size, trainer.micro_batches)
+        batch = example(self.splits, self.device, min(samples, SAMPLES))
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in batch)
         what = f"a training step on a batch of {shapes} fails: "
         with watched(task, batch, self.splits.spec):
@@ -144,7 +152,8 @@ class Trial:
 def watched(task: Task, batch: tuple[Tensor, ...], spec: Spec) -> Iterator[None]:
     """Inside, a model whose output the task cannot mean raises ``ValueError`` before a loss broadcasts it away."""
     model = getattr(task, "model", None)
-    if not isinstance(model, nn.Module):
+    says = any("output" in vars(kind) for kind in type(task).__mro__ if kind is not Task)
+    if not says or not isinstance(model, nn.Module):
         yield
         return
 
@@ -181,22 +190,48 @@ def one_step(task: Task, batch: Batch) -> Recorder:
     return recorder
 
 
-def example(splits: Splits, device: str) -> tuple[Tensor, ...]:
+def smallest_batch(size: int, batch_size: int, micro_batches: int) -> int:
+    """The fewest samples that are computed at once: batch norm cannot do with one."""
+    batches = [batch_size, *([size % batch_size] if size % batch_size else [])]
+    return min(batch // min(micro_batches, batch) for batch in batches)
+
+
+def example(splits: Splits, device: str, samples: int = SAMPLES) -> tuple[Tensor, ...]:
     """A batch with the shapes and types of the training part, without its content; the image first, as prepared."""
     images, *rest = splits.train[0]
-    batch = torch.zeros(SAMPLES, *images.shape, device=device)
-    return batch, *(torch.zeros(SAMPLES, *tensor.shape, dtype=tensor.dtype, device=device) for tensor in rest)
+    batch = torch.zeros(samples, *images.shape, device=device)
+    return batch, *(torch.zeros(samples, *tensor.shape, dtype=tensor.dtype, device=device) for tensor in rest)
 
 
 def describe(error: Exception) -> str:
     """The message of a ``ValueError`` is for the reader; another error is told with its type and place."""
     if isinstance(error, ValueError):
         return str(error)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/torch/" not in frame.filename]
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not re.search(r"/(torch|hydra)/", frame.filename)
+    ]
     place = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {error}{place}"
 
 
-def trial_problems(cfg: DictConfig, splits: Splits) -> list[Problem]:
-    """What goes wrong when everything of ``cfg`` is built and used once, with the shapes of ``splits``."""
-    return Trial(cfg, splits).run()
+def device_problems(cfg: DictConfig) -> list[Problem]:
+    """A device that this machine lacks."""
+    try:
+        resolve_device(cfg.trainer.device)
+    except ValueError as error:
+        return [Problem("trainer.device", cfg.trainer.device, str(error), "set trainer.device=auto")]
+    return []
+
+
+def trial_problems(cfg: DictConfig, splits: Splits, *, clean: bool = True) -> list[Problem]:
+    """What goes wrong when everything of ``cfg`` is built and used once, with the shapes of ``splits``.
+
+    Unless reading it found it ``clean``, only its durations are tried: the rest may not even be buildable.
+    """
+    trial = Trial(cfg, splits)
+    if clean:
+        return trial.run()
+    trial.plan()
+    return trial.problems
