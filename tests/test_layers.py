@@ -132,12 +132,18 @@ def test_configuration_becomes_objects_at_one_place() -> None:
     assert len(calls) == 1
 
 
+def first_line(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Of what a function does: signatures and docstrings may take the lines that they need."""
+    documented = ast.get_docstring(node) is not None and len(node.body) > 1
+    return node.body[1 if documented else 0].lineno
+
+
 @pytest.mark.parametrize("file", FILES, ids=module_of)
 def test_nothing_grows_too_long(file: Path) -> None:
     text = file.read_text()
     assert len(text.splitlines()) <= 320
     lengths = {
-        node.name: (node.end_lineno or node.lineno) - node.body[0].lineno + 1  # without the signature
+        node.name: (node.end_lineno or node.lineno) - first_line(node) + 1
         for node in ast.walk(ast.parse(text))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     }

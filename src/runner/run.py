@@ -50,10 +50,12 @@ def run(cfg: DictConfig, folder: Path, *, name: str) -> dict[str, float]:
                 return _train(session, record)
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
-            reason = str(error) or type(error).__name__
+            reason = str(error) or ("interrupted at once" if interrupted else type(error).__name__)
             if not interrupted:
                 log.info("the run failed", exc_info=True)  # to runner.log; the terminal gets the message
             record.end("interrupted" if interrupted else "failed", step=state.step, reason=reason, best=state.best)
+            if isinstance(error, SystemExit):  # would end a sweep, and say nothing
+                raise Failed(f"the run called sys.exit({error.code})") from error
             raise
 
 
@@ -62,10 +64,9 @@ def _train(session: Session, record: RunRecord) -> dict[str, float]:
     state = session.state
     try:
         session.train()
-        if state.stop:
-            outcome = Outcome("interrupted", state.step, {}, state.stop)
-            raise Interrupted(state.stop)
+        _heed(state)
         scores = session.evaluate("test", state.step)
+        _heed(state)  # asked during the last evaluation: a sweep must hear of it, too
         tables = {f"test/{name}": table.tolist() for name, table in session.metrics.arrays().items()}
         facts: dict[str, Any] = {
             "metrics": scores,
@@ -82,8 +83,16 @@ def _train(session: Session, record: RunRecord) -> dict[str, float]:
     except Exception as error:
         outcome = Outcome("failed", state.step, {}, str(error))
         raise
+    except KeyboardInterrupt as error:
+        outcome = Outcome("interrupted", state.step, {}, str(error) or "interrupted at once")
+        raise
     finally:
         session.observers.finished(outcome)
+
+
+def _heed(state: State) -> None:
+    if state.stop:
+        raise Interrupted(state.stop)
 
 
 def _diverged(error: NonFiniteLoss, session: Session, folder: Path) -> str:

@@ -106,11 +106,9 @@ def train(
     )
     amp = Precision(precision, device=where, micro_batches=micro_batches)
     task.to(where)
-    names = list(task.networks())
-    optimizers = dict(optimizer) if isinstance(optimizer, Mapping) else dict.fromkeys(names[:1], optimizer)
     updates = make_updates(
         task,
-        optimizers,
+        _by_network(task, optimizer),
         schedule=_as_schedule(schedule),
         precision=amp,
         clip_norm=clip_norm,
@@ -131,11 +129,21 @@ def train(
         observers=[history, *observers],
         checkpoints_folder=None if root is None else root / "checkpoints",
     )
-    if isinstance(session.checkpoints, FolderCheckpoints) and session.checkpoints.last.is_file():
-        session.checkpoints.restore()
+    _go_on(session)
     session.observers.started(RunInfo(type(task).__name__, root, task, plan, state.step))
     with numerics(where):
         return _finish(session, history)
+
+
+def _by_network(task: Task, optimizer: Optimizers) -> dict[str, torch.optim.Optimizer]:
+    if isinstance(optimizer, Mapping):
+        return dict(optimizer)
+    return dict.fromkeys(list(task.networks())[:1], optimizer)
+
+
+def _go_on(session: Session) -> None:
+    if isinstance(session.checkpoints, FolderCheckpoints) and session.checkpoints.last.is_file():
+        session.checkpoints.restore()
 
 
 def _finish(session: Session, history: _History) -> Result:

@@ -171,25 +171,6 @@ def test_what_does_not_compose_is_told_all_at_once_too(terminal: Terminal) -> No
         assert fragment in found
 
 
-def test_what_goes_wrong_before_the_data_is_needed_loads_no_data(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A download is the last thing that one wants with a misspelt argument."""
-    from runner.data.source import Splits
-    from runner.data.sources.synthetic import Synthetic
-
-    loads: list[object] = []
-    load = Synthetic.load
-
-    def counted(self: Synthetic) -> Splits:
-        loads.append(self)
-        return load(self)
-
-    monkeypatch.setattr(Synthetic, "load", counted)
-    refused(terminal, "+model.hiden=[3]", "dataset.seed=12345")
-    assert loads == []
-
-
 class TestTraceback:
     """``RUNNER_TRACEBACK=1`` shows where an error came from, and changes nothing else."""
 

@@ -7,7 +7,7 @@ import itertools
 import multiprocessing
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ def data(train: Examples | None = None, **settings: Any) -> Data:
     return Data(splits(train), **chosen)
 
 
-def take(batches: Iterator[tuple[Tensor, ...]], count: int) -> Batches:
+def take(batches: Generator[tuple[Tensor, ...], None, None], count: int) -> Batches:
     taken = list(itertools.islice(batches, count))
     batches.close()
     return taken

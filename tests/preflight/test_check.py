@@ -85,7 +85,7 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
         {"loss": {"_target_": "torch.nn.MSELoss"}},
         ["MSELoss compares images", "set loss=cross_entropy, nll, bce or focal"],
     ),
-    ({"task": {"_target_": "runner.tasks.Reconstruction"}}, ["CrossEntropy compares class scores", "set loss=mse"]),
+    ({"task": {"_target_": "runner.tasks.Reconstruction"}}, ["CrossEntropy compares scores", "set loss=mse"]),
     ({"task": {"_target_": "runner.tasks.GAN"}}, ["needs a model with a generator", "got MLP; set model=dcgan"]),
     ({"loss.weight": [1, 2]}, ["loss.weight needs one number for each of 10 classes, got 2"]),
     ({"model": {"_target_": "runner.models.VGG", "depth": 16}}, ["32x32", "got 8x8; set dataset.image_size=32"]),

@@ -79,6 +79,7 @@ def _single(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
     from runner.preflight.folder import make_folder
 
     cfg = composed(lambda some: hydra.compose_config(config_name, list(some), run_mode=RunMode.RUN), overrides)
+    refuse_chdir(cfg)
     HydraConfig.instance().set_config(cfg)
     folder = Path(OmegaConf.select(cfg, "hydra.run.dir"))
     problems = check([Job.of(cfg, name=folder.name, folder=folder, overrides=overrides)])
@@ -102,6 +103,7 @@ def _single(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
 
 def _multirun(hydra: Hydra, config_name: str, overrides: list[str]) -> int:
     cfg = composed(lambda some: hydra.compose_config(config_name, list(some), run_mode=RunMode.MULTIRUN), overrides)
+    refuse_chdir(cfg)
     sweeper = str(cfg.hydra.sweeper._target_)
     if not sweeper.startswith("hydra_plugins.runner_plugins."):
         raise Refused([f"hydra/sweeper must be runner: {sweeper} would start jobs unchecked; leave it out"])
@@ -118,6 +120,12 @@ def _multirun(hydra: Hydra, config_name: str, overrides: list[str]) -> int:
     curves = any("tensorboard" in job.cfg.logger for _, job in returns)
     print(farewell(folders[0].parent, {}, curves=curves))
     return 1 if losers else 0
+
+
+def refuse_chdir(cfg: DictConfig) -> None:
+    """Relative paths were checked from here. Raises ``Refused``."""
+    if cfg.hydra.job.chdir:
+        raise Refused(["hydra.job.chdir=true: would change what relative paths mean; leave it false"])
 
 
 def failure(job: JobReturn, folder: Path) -> Failed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -14,40 +15,49 @@ T = TypeVar("T")
 def composed(compose: Callable[[Sequence[str]], T], overrides: Sequence[str]) -> T:
     """What ``compose`` makes of ``overrides``. Raises ``Refused`` with a line for each override that is wrong.
 
-    Hydra stops at the first. Only then each override is tried with those found good so far, groups before values.
+    Hydra stops at the first, so what it complained about is taken out and the rest is composed again.
     """
-    try:
-        return compose(overrides)
-    except Exception as error:
-        first = user_message(error)
-        if first is None:
-            raise
-        lines = _each(compose, overrides) if len(overrides) > 1 else []
-        raise Refused(lines or [_with_override(first, overrides)]) from error
-
-
-def _each(compose: Callable[[Sequence[str]], T], overrides: Sequence[str]) -> list[str]:
-    good: list[str] = []
-    lines: list[str] = []
-    try:
-        compose([])
-    except Exception:  # no override is to blame
-        return []
-    for override in sorted(overrides, key=lambda text: "." in text.partition("=")[0]):
+    left, lines = list(overrides), []
+    while True:
         try:
-            compose([*good, override])
+            made = compose(left)
         except Exception as error:
             message = user_message(error)
             if message is None:
                 raise
-            lines.append(_with_override(message, [override]))
+            culprit = _named_in(message, left) or _by_trying(compose, left)
+            lines.append(message if culprit is None else _with_override(message, culprit))
+            if culprit is None:
+                break
+            left.remove(culprit)
         else:
-            good.append(override)
-    return list(dict.fromkeys(lines))
+            if not lines:
+                return made
+            break
+    raise Refused(list(dict.fromkeys(lines)))
 
 
-def _with_override(message: str, overrides: Sequence[str]) -> str:
-    """The message, after the only override that it can be about when it does not name it."""
-    if len(overrides) != 1 or overrides[0].lstrip("+~").partition("=")[0] in message:
-        return message
-    return f"{overrides[0]}: {message}"
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
+
+
+def _named_in(message: str, overrides: Sequence[str]) -> str | None:
+    """The override that a message begins with."""
+    return next((text for text in overrides if re.match(rf"{re.escape(_key(text))}(?![\w.])", message)), None)
+
+
+def _by_trying(compose: Callable[[Sequence[str]], T], overrides: Sequence[str]) -> str | None:
+    """The override without which, or up to which, composing fails; None when no override is to blame."""
+    good: list[str] = []
+    for override in ["", *sorted(overrides, key=lambda text: "." in _key(text))]:
+        try:
+            compose([*good, override] if override else [])
+        except Exception:
+            return override or None
+        good += [override] if override else []
+    return None
+
+
+def _with_override(message: str, override: str) -> str:
+    """The message, after the override that it is about unless it names it."""
+    return message if _key(override) in message else f"{override}: {message}"

@@ -54,10 +54,13 @@ def user_message(error: Exception) -> str | None:
     """What Hydra's and OmegaConf's errors about a command line mean; None for any other error."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     causes = [error]
     while causes[-1].__cause__ is not None or causes[-1].__context__ is not None:
         causes.append(causes[-1].__cause__ or causes[-1].__context__)  # type: ignore[arg-type]
+    if isinstance(error, YAMLError):
+        return " ".join(f"a configuration file is not YAML: {error}".split())
     if not any(isinstance(cause, (HydraException, OmegaConfBaseException)) for cause in causes):
         return str(error) if isinstance(error, ValueError) else None
     text = " ".join(str(error).split())

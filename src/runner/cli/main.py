@@ -10,8 +10,6 @@ from runner.cli import argv as arguments
 from runner.cli.errors import reported
 from runner.problem import Refused
 
-VERBS: tuple[str, ...] = ()
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 completed, 1 failed, 2 refused before anything was started, 130 interrupted."""
@@ -58,5 +56,7 @@ def train(argv: Sequence[str]) -> int:
     config_name = args.config_name or "config"
     if args.config_path is not None:
         saved_run.require(Path(args.config_path))
+        if config_name != "config":
+            raise Refused([f"--config-name={config_name}: a saved run's configuration is called config"])
         config_name, args.overrides = saved_run.register(Path(args.config_path), args.overrides)
     return app.start(args, parser, conf_dir=str(conf_dir()), config_name=config_name)

@@ -15,6 +15,7 @@ class _Weighted(nn.Module):
 
     targets: ClassVar[str] = "classes"
     weight: Tensor | None
+    ignore_index: int
 
     def __init__(self, name: str, weight: Sequence[float] | None, num_classes: int | None) -> None:
         super().__init__()
@@ -24,6 +25,18 @@ class _Weighted(nn.Module):
             raise ValueError(f"loss.{name} must not be negative, got {min(weight)}")
         tensor = None if weight is None else torch.tensor(weight, dtype=torch.float32)
         self.register_buffer("weight", tensor, persistent=False)  # the configuration knows it
+
+    @property
+    def uneven(self) -> bool:
+        """Whether samples count differently, so that the mean over two batches is not the mean of their means."""
+        return self.weight is not None or self.ignore_index >= 0
+
+    def weight_of(self, labels: Tensor) -> Tensor:
+        """What the mean over ``labels`` was divided by: the weight with which it enters a mean over batches."""
+        kept = labels != self.ignore_index
+        if self.weight is None:
+            return kept.sum()
+        return self.weight[labels.where(kept, 0)].where(kept, 0).sum()
 
 
 class CrossEntropy(_Weighted):
@@ -111,6 +124,9 @@ class Focal(_Weighted):
         if self.weight is not None:
             losses = losses * self.weight[labels.where(kept, 0)]
         return losses.where(kept, 0).sum() / kept.sum()
+
+    def weight_of(self, labels: Tensor) -> Tensor:
+        return (labels != self.ignore_index).sum()
 
 
 class BinaryCrossEntropy(nn.Module):

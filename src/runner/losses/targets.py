@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
-from torch import nn
+from torch import Tensor, nn
 
 Targets = Literal["classes", "image", "any"]
 
@@ -23,3 +23,10 @@ def targets_of(loss: nn.Module) -> Targets:
     if hasattr(loss, "targets"):
         return cast(Targets, loss.targets)
     return next((targets for targets, kinds in _OF_TORCH.items() if isinstance(loss, kinds)), "any")
+
+
+def weight_of(loss: nn.Module, targets: Tensor) -> Tensor | int:
+    """The weight with which a batch's loss enters a mean over batches: its samples, unless the loss says otherwise."""
+    own = getattr(loss, "weight_of", None)
+    weight: Tensor | int = len(targets) if own is None else own(targets)
+    return weight

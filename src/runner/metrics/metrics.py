@@ -21,7 +21,7 @@ class Metrics:
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
         self.metrics = dict(metrics)
         self._sums: dict[str, Tensor] = {}
-        self._weights: dict[str, int] = {}
+        self._weights: dict[str, Tensor | int] = {}
 
     def update(self, predictions: Tensor, targets: Tensor) -> None:
         """Add a batch to every metric: logits (B, K) and labels (B,), or two tensors of one shape."""
@@ -29,9 +29,10 @@ class Metrics:
         for metric in self.metrics.values():
             metric.update(predictions, targets)
 
-    def mean(self, name: str, value: Tensor, weight: int) -> None:
-        """Add ``value``, a mean over ``weight`` samples, to the mean of that name, in float64 (float32 on
-        MPS).
+    def mean(self, name: str, value: Tensor, weight: Tensor | int) -> None:
+        """Add ``value``, a mean over samples that weigh ``weight`` together, to the mean of that name.
+
+        Sums are float64 (float32 on MPS). A batch without weight adds nothing, not even a NaN.
 
         Raises ``ValueError`` when a metric has that name.
         """
@@ -40,8 +41,12 @@ class Metrics:
         if name not in self._sums:
             self._sums[name] = torch.zeros((), dtype=_widest(value.device), device=value.device)
             self._weights[name] = 0
-        self._sums[name].add_(value.detach(), alpha=weight)
-        self._weights[name] += weight
+        if isinstance(weight, Tensor):
+            value = torch.where(weight > 0, value.detach() * weight, 0.0)
+            self._sums[name].add_(value)
+        else:
+            self._sums[name].add_(value.detach(), alpha=weight)
+        self._weights[name] = self._weights[name] + weight
 
     def reset(self) -> None:
         """Forget everything that was added."""

@@ -81,25 +81,36 @@ def _problems(job: Job) -> list[Problem]:
     found += target_problems(job.cfg)
     if any(problem.key.startswith("dataset") for problem in found):
         return found
-    return found + _data_and_trial(job.cfg, clean=not found)
+    return found + _data_and_trial(job.cfg, found)
 
 
-def _data_and_trial(cfg: DictConfig, *, clean: bool) -> list[Problem]:
-    """What the data lacks; then, once reading has found nothing, what using everything once shows."""
+def _data_and_trial(cfg: DictConfig, read: Sequence[Problem]) -> list[Problem]:
+    """What the data lacks; and what using everything once shows, when reading has found nothing.
+
+    Data in hand are loaded whatever reading found elsewhere, a download waits until nothing else is wrong.
+    """
+    if any(problem.key.startswith(("trainer", "debug")) for problem in read):
+        return _of_the_device(cfg)
     try:
         source = build.build_source(cfg.dataset)
         found = [replace(problem, key=f"dataset.{problem.key}") for problem in source.problems()]
         fetches = bool(getattr(source, "missing", list)())  # a download can wait until nothing else is wrong
-        splits = build.load_splits(cfg) if not found and (clean or not fetches) else None
+        splits = build.load_splits(cfg) if not found and not (read and fetches) else None
     except Exception as error:
         if os.environ.get("RUNNER_TRACEBACK"):
             traceback.print_exception(error)
         text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         found, splits = [Problem("dataset", None, text, "")], None
-    from runner.preflight.trial import device_problems, trial_problems
+    from runner.preflight.trial import trial_problems
 
-    tried = trial_problems(cfg, splits, clean=clean) if splits is not None else []
-    return [*found, *device_problems(cfg), *tried]
+    tried = trial_problems(cfg, splits, clean=not read) if splits is not None else []
+    return [*found, *_of_the_device(cfg), *tried]
+
+
+def _of_the_device(cfg: DictConfig) -> list[Problem]:
+    from runner.preflight.trial import device_problems
+
+    return device_problems(cfg)
 
 
 def _named(problem: Problem, job: Job) -> Problem:

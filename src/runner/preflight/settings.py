@@ -23,6 +23,7 @@ POSITIVE = (
     "save_every_steps",
 )
 LIMITS = ("clip_norm", "clip_value")
+MAX_THREADS = 1024
 
 
 def closest(name: str, names: Iterable[str]) -> str:
@@ -87,6 +88,11 @@ def _trainer(trainer: DictConfig) -> Iterator[Problem]:
     for name in (*POSITIVE, *LIMITS):
         if trainer[name] is not None and not 0 < trainer[name] < math.inf:
             yield Problem(f"trainer.{name}", trainer[name], "must be positive", f"set trainer.{name}=<n>")
+    if trainer.micro_batches > trainer.batch_size > 0:
+        text = f"is more than trainer.batch_size={trainer.batch_size}"
+        yield Problem("trainer.micro_batches", trainer.micro_batches, text, "a micro-batch has at least one sample")
+    if trainer.threads is not None and trainer.threads > MAX_THREADS:
+        yield Problem("trainer.threads", trainer.threads, f"must be at most {MAX_THREADS}", "set trainer.threads=null")
     if trainer.workers < 0:
         yield Problem("trainer.workers", trainer.workers, "must not be negative", "0 reads in the training process")
     if trainer.epochs is None and trainer.steps is None:

@@ -91,6 +91,9 @@ def _unfound(key: str, target: object) -> Problem | None:
 
 
 def _misfits(key: str, node: dict[str, Any], facts: set[str], ignored: tuple[str, ...]) -> Iterator[Problem]:
+    if "decay_norms_and_biases" in ignored and not isinstance(node.get("decay_norms_and_biases", True), bool):
+        value = node["decay_norms_and_biases"]
+        yield Problem(f"{key}.decay_norms_and_biases", value, "must be true or false", "set it to true or false")
     parameters = signature(node["_target_"])
     if not parameters:
         return

@@ -20,6 +20,7 @@ from runner.data.data import check_resident
 from runner.data.source import Spec, Splits
 from runner.metrics import Metrics
 from runner.numerics import resolve_device
+from runner.optim import Scheduler
 from runner.plan import Plan
 from runner.preflight.settings import closest
 from runner.problem import Problem
@@ -29,6 +30,9 @@ from runner.tasks.task import Task
 T = TypeVar("T")
 
 SAMPLES = 2
+OF_CLASSES = {
+    f"runner.metrics.{name}" for name in ("accuracy", "top5", "precision", "recall", "f1", "confusion_matrix")
+}
 
 
 class Recorder:
@@ -38,7 +42,7 @@ class Recorder:
         self.means: list[str] = []
         self.given: list[tuple[Tensor, ...]] = []
 
-    def mean(self, name: str, value: Tensor, weight: int) -> None:  # noqa: ARG002
+    def mean(self, name: str, value: Tensor, weight: Tensor | int) -> None:  # noqa: ARG002
         self.means.append(name)
 
     def update(self, *tensors: Tensor) -> None:
@@ -113,10 +117,15 @@ class Trial:
     def _step(self, task: Task, plan: Plan | None) -> set[str] | None:
         """Use everything once; the names of what an evaluation measures, None where that could not be found out."""
         optimizers = self._try("optimizer", lambda: build.build_optimizers(self.cfg, task))
+        schedules: list[Scheduler] = []
         if optimizers is not None and plan is not None:
             schedule = build.scheduler_factory(self.cfg, plan)
-            self._try("scheduler", lambda: [schedule(optimizer) for optimizer in optimizers.values()])
+            made = self._try("scheduler", lambda: [schedule(optimizer) for optimizer in optimizers.values()])
+            schedules = made or []
         trainer = self.cfg.trainer
+        if trainer.micro_batches > 1 and getattr(getattr(task, "loss", None), "uneven", False):
+            text = "cannot split a loss in which samples count differently (class weights, ignore_index)"
+            self.problems.append(Problem("trainer.micro_batches", trainer.micro_batches, text, "set it to 1"))
         samples = smallest_batch(len(self.splits.train), trainer.batch_size, trainer.micro_batches)
         batch = example(self.splits, self.device, min(samples, SAMPLES))
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in batch)
@@ -125,11 +134,25 @@ class Trial:
             recorder = self._try("model", lambda: one_step(task, batch), what=what)
         if recorder is None:
             return None
-        return set(recorder.means) | self._measured(recorder)
+        names = set(recorder.means) | self._measured(recorder, task)
+        self._monitors(schedules, names, updates_of(task))
+        return names
 
-    def _measured(self, recorder: Recorder) -> set[str]:
+    def _monitors(self, schedules: list[Scheduler], names: set[str], losses: list[str]) -> None:
+        """A schedule must follow something that is measured."""
+        measured = [*(f"valid/{name}" for name in sorted(names)), *losses]
+        for monitor in {schedule.monitor for schedule in schedules if schedule.monitor is not None}:
+            if monitor not in measured:
+                text = f"is not measured; there are: {', '.join(measured)}"
+                self.problems.append(Problem("scheduler.monitor", monitor, text, closest(monitor, measured)))
+
+    def _measured(self, recorder: Recorder, task: Task) -> set[str]:
         names: set[str] = set()
         for name, node in self.cfg.metrics.items():
+            if not recorder.given or (task.output == "image" and node.get("_target_") in OF_CLASSES):
+                text = f"measures nothing that {type(task).__name__} gives"
+                self.problems.append(Problem(f"metrics.{name}", None, text, f"take {name} out of metrics=[…]"))
+                continue
 
             def measure(name: str = str(name), node: Any = node) -> dict[str, float]:
                 metric = Metrics({name: build.instantiate(node, num_classes=self.splits.spec.num_classes)})
@@ -188,6 +211,12 @@ def one_step(task: Task, batch: Batch) -> Recorder:
     with torch.no_grad():
         task.scores(batch, cast(Metrics, recorder))
     return recorder
+
+
+def updates_of(task: Task) -> list[str]:
+    """What the training losses are called, as ``Update`` does."""
+    names = list(task.networks())
+    return ["train/loss"] if len(names) == 1 else [f"train/{name}_loss" for name in names]
 
 
 def smallest_batch(size: int, batch_size: int, micro_batches: int) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from runner.losses import targets_of
+from runner.losses import targets_of, weight_of
 from runner.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -39,5 +39,5 @@ class Classification(Task):
     def scores(self, batch: tuple[Tensor, Tensor], metrics: Metrics) -> None:
         images, labels = batch
         logits = self.model(images).float()
-        metrics.mean("loss", self.loss(logits, labels), weight=len(labels))
+        metrics.mean("loss", self.loss(logits, labels), weight=weight_of(self.loss, labels))
         metrics.update(logits, labels)

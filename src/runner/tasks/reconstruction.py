@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from runner.batch import Batch, tensors
-from runner.losses import targets_of
+from runner.losses import BinaryCrossEntropy, targets_of
 from runner.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -19,17 +19,17 @@ class Reconstruction(Task):
     """Learn a code from which images (B, C, H, W) can be rebuilt; labels, where there are any, are not looked at.
 
     Hinton and Salakhutdinov, "Reducing the dimensionality of data with neural networks" (2006).
-    Raises ``ValueError`` for a loss that compares class scores.
+    Raises ``ValueError`` for a loss that compares scores with labels.
     """
 
     output = "image"
 
     def __init__(self, model: nn.Module, loss: nn.Module) -> None:
         super().__init__()
-        if targets_of(loss) == "classes":
+        if targets_of(loss) == "classes" or isinstance(loss, BinaryCrossEntropy):
             raise ValueError(
-                f"loss {type(loss).__name__} compares class scores with labels, but task=reconstruction compares "
-                "images; set loss=mse, l1, smooth_l1 or bce"
+                f"loss {type(loss).__name__} compares scores with labels, but task=reconstruction compares images; "
+                "set loss=mse, l1 or smooth_l1"
             )
         self.model = model
         self.loss = loss

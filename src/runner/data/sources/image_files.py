@@ -51,6 +51,8 @@ class ImageFiles:
 def read_image(path: str, size: tuple[int, int], channels: int) -> Tensor:
     """uint8 (channels, height, width); ``channels`` is 1 (grey) or 3 (RGB), ``size`` is (height, width)."""
     with Image.open(path) as opened:
+        if opened.mode.startswith(("I", "F")):  # PIL would clip them to white
+            raise ValueError(f"{path} has more than 8 bits a channel ({opened.mode}); convert it to 8 bits")
         image: Image.Image = opened
         if opened.mode == "P" and "transparency" in opened.info:
             image = opened.convert("RGBA")  # PIL warns when a palette with transparency becomes RGB at once

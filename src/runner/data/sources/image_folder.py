@@ -224,6 +224,8 @@ def defect(path: Path) -> str:
 
     try:
         with Image.open(path) as image:
+            if image.mode.startswith(("I", "F")):
+                return f"it has more than 8 bits a channel ({image.mode}), which would be clipped to white"
             image.verify()
             is_png = image.format == "PNG"
         if not is_png:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,7 +138,7 @@ class TorchvisionSource:
         except Exception as error:  # no network, no such host, no space, a folder that cannot be written, a bad digest
             raise ValueError(
                 f"dataset.root={self.root} does not hold {self.name} and it could not be downloaded "
-                f"({type(error).__name__}: {error}); {self._remedy(missing)}"
+                f"({type(error).__name__}: {' '.join(str(error).split())}); {self._remedy(missing)}"
             ) from error
 
     def _fetch(self) -> None:
@@ -150,12 +152,12 @@ class TorchvisionSource:
 @contextmanager
 def _one_at_a_time(root: Path) -> Iterator[None]:
     """Jobs of one sweep must not download into the same folder at once."""
-    root.mkdir(parents=True, exist_ok=True)
     try:
         import fcntl
     except ImportError:  # Windows
         yield
         return
-    with (root / ".download.lock").open("w") as lock:
+    name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+    with (Path(tempfile.gettempdir()) / f"runner-download-{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
