@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,12 @@ from cli.terminal import SMALL
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from runner.config import build
 from runner.config.conf_dir import conf_dir
 from runner.config.schema import register
+from runner.problem import Failed, Interrupted
 from runner.run import digest, run
+from runner.session import Session
 
 Ran = Callable[..., dict[str, Any]]
 
@@ -154,3 +159,54 @@ def test_a_digest_sees_every_weight_and_buffer() -> None:
     assert digest(first) != digest(other)
     assert digest(module()) == digest(module().to(memory_format=torch.channels_last))
     assert digest(module().bfloat16())
+
+
+WEIGHTED = {
+    "loss": {"_target_": "runner.losses.CrossEntropy", "weight": [9.0] + [1.0] * 9},
+}
+
+
+@pytest.mark.parametrize("ignored", [-100, 0])
+def test_an_evaluation_does_not_depend_on_its_batch_size_when_samples_weigh_differently(ran: Ran, ignored: int) -> None:
+    """The mean over batches of one is the mean over all; a batch of which nothing counts adds nothing."""
+    values = {"loss": {**WEIGHTED["loss"], "ignore_index": ignored}}
+    whole = ran("whole", **values, trainer__eval_batch_size=100)["metrics"]["test/loss"]
+    pieces = ran("pieces", **values, trainer__eval_batch_size=1)["metrics"]["test/loss"]
+    assert pieces == pytest.approx(whole, rel=1e-5)
+
+
+def test_a_signal_in_the_last_evaluation_is_heard(
+    composed: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a sweep would go on with its next job."""
+    evaluate = Session.evaluate
+
+    def interrupted(self: Session, part: str, step: int) -> dict[str, float]:
+        if part == "test":
+            os.kill(os.getpid(), signal.SIGINT)
+        return evaluate(self, part, step)
+
+    monkeypatch.setattr(Session, "evaluate", interrupted)
+    with pytest.raises(Interrupted, match="interrupted by SIGINT"):
+        run(composed.copy(), tmp_path, name="run")
+    assert json.loads((tmp_path / "status.json").read_text())["state"] == "interrupted"
+
+
+class Leaves(torch.nn.Module):
+    """A model that wants to end the process."""
+
+    def __init__(self, *, num_classes: int, image_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.head = torch.nn.Linear(image_size[0] * image_size[1], num_classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+        raise SystemExit(3)
+
+
+def test_a_run_that_calls_exit_has_failed(
+    composed: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "build_model", lambda _cfg, spec: Leaves(num_classes=10, image_size=spec.image_size))
+    with pytest.raises(Failed, match=r"called sys\.exit\(3\)"):
+        run(composed.copy(), tmp_path, name="run")
+    assert json.loads((tmp_path / "status.json").read_text())["state"] == "failed"

@@ -84,8 +84,7 @@ def train(
     torch scheduler advances once a step. With ``folder``, checkpoints and whatever the observers write go there; a
     training that stands there half done goes on where it stopped. Raises ``ValueError`` for settings that do not fit.
     """
-    if best and valid is None:
-        raise ValueError(f"best={dict(best)} is measured on the validation part, and there is none; give valid=")
+    state = _state(best or {}, judged=valid is not None)
     where = resolve_device(device)
     randomness = Randomness(seed)
     loaded = LoaderData.of(
@@ -114,7 +113,6 @@ def train(
         clip_norm=clip_norm,
         clip_value=clip_value,
     )
-    state = State(directions={f"valid/{name}": direction for name, direction in (best or {}).items()})
     root = Path(folder) if folder is not None else None
     history = _History()
     session = assemble(
@@ -129,10 +127,14 @@ def train(
         observers=[history, *observers],
         checkpoints_folder=None if root is None else root / "checkpoints",
     )
-    _go_on(session)
-    session.observers.started(RunInfo(type(task).__name__, root, task, plan, state.step))
     with numerics(where):
-        return _finish(session, history)
+        return _trained(session, history, root)
+
+
+def _state(best: Mapping[str, Direction], *, judged: bool) -> State:
+    if best and not judged:
+        raise ValueError(f"best={dict(best)} is measured on the validation part, and there is none; give valid=")
+    return State(directions={f"valid/{name}": direction for name, direction in best.items()})
 
 
 def _by_network(task: Task, optimizer: Optimizers) -> dict[str, torch.optim.Optimizer]:
@@ -141,12 +143,11 @@ def _by_network(task: Task, optimizer: Optimizers) -> dict[str, torch.optim.Opti
     return dict.fromkeys(list(task.networks())[:1], optimizer)
 
 
-def _go_on(session: Session) -> None:
+def _trained(session: Session, history: _History, folder: Path | None) -> Result:
     if isinstance(session.checkpoints, FolderCheckpoints) and session.checkpoints.last.is_file():
         session.checkpoints.restore()
-
-
-def _finish(session: Session, history: _History) -> Result:
+    name = type(session.task).__name__
+    session.observers.started(RunInfo(name, folder, session.task, session.plan, session.state.step))
     outcome = Outcome("failed", 0, {})
     try:
         session.train()

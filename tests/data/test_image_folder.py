@@ -193,3 +193,15 @@ def test_a_wrong_folder_setting_is_a_problem(plain: ImageFolder, changes: dict[s
 def test_the_spec_of_an_absent_folder_is_refused() -> None:
     with pytest.raises(ValueError, match=r"dataset\.root=/nowhere is not a folder; set dataset\.root"):
         _ = ImageFolder(root="/nowhere").spec
+
+
+def test_an_image_with_sixteen_bits_is_told_and_not_clipped_to_white(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        for number in range(10):
+            Image.new("I;16", (8, 8), 40000).save(tmp_path / label / f"{number}.png")
+    folder = ImageFolder(root=str(tmp_path), image_size=8, channels=1)
+    assert len(folder.problems()) == 20
+    assert "more than 8 bits a channel" in folder.problems()[0].text
+    with pytest.raises(ValueError, match="more than 8 bits"):
+        ImageFolder(root=str(tmp_path), image_size=8, channels=1, verify=False).load()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import tiny
@@ -51,3 +52,46 @@ def test_an_error_for_the_reader_is_told_as_it_is_and_others_with_their_place() 
         text = describe(error)
     assert text.startswith("IndexError: list index out of range (at ")
     assert "test_trial.py:" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {
+                "trainer.micro_batches": 2,
+                "loss": {"_target_": "runner.losses.CrossEntropy", "weight": [2.0] + [1.0] * 9},
+            },
+            "trainer.micro_batches=2: cannot split a loss in which samples count differently",
+        ),
+        (
+            {"scheduler": {"_target_": "runner.optim.schedulers.plateau", "monitor": "valid/los"}},
+            "scheduler.monitor=valid/los: is not measured; there are: valid/loss, train/loss; did you mean valid/loss?",
+        ),
+        (
+            {
+                "task": {"_target_": "runner.tasks.Reconstruction"},
+                "loss": {"_target_": "torch.nn.MSELoss"},
+                "model": {"_target_": "runner.models.CAE", "channels": [4]},
+                "metrics": {"accuracy": {"_target_": "runner.metrics.accuracy"}},
+            },
+            "metrics.accuracy: measures nothing that Reconstruction gives",
+        ),
+        ({"trainer.micro_batches": 5}, "trainer.micro_batches=5: is more than trainer.batch_size=4"),
+        ({"trainer.threads": 100000}, "trainer.threads=100000: must be at most 1024"),
+        ({"optimizer.decay_norms_and_biases": "abc"}, "optimizer.decay_norms_and_biases=abc: must be true or false"),
+        ({"loss": {"_target_": "torch.nn.MultiMarginLoss"}}, None),  # has no meta kernel: tried on the CPU
+    ],
+)
+def test_what_would_go_wrong_later_is_told(
+    found: Callable[[dict[str, Any]], list[str]], values: dict[str, Any], message: str | None
+) -> None:
+    lines = found(values)
+    assert lines == [] if message is None else (len(lines) == 1 and lines[0].startswith(message)), lines
+
+
+def test_a_model_that_gives_another_shape_than_the_task_means_is_told(
+    found: Callable[[dict[str, Any]], list[str]],
+) -> None:
+    (line,) = found({"model": {"_target_": "runner.models.CAE", "channels": [4]}})
+    assert "the model gives (2, 1, 8, 8), but scores (2, 10) are needed" in line
