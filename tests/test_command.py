@@ -152,8 +152,9 @@ def test_the_wheel_works_on_its_own(tmp_path: Path) -> None:
         check=True,
     )
     assert Path(found.stdout.strip()) == tmp_path / "site/runner/conf"
-    ran("model=mlp", "seed=3", "hydra.run.dir=run", *SMALL, cwd=tmp_path, env=env)
-    assert manifest(tmp_path / "run")["metrics"]
+    ran("model=mlp", "seed=3,4", "-m", "hydra.sweep.dir=sweep", *SMALL, cwd=tmp_path, env=env)
+    assert {manifest(tmp_path / f"sweep/mlp__{seed}")["status"] for seed in (3, 4)} == {"completed"}
+    assert (tmp_path / "site/hydra_plugins/runner_plugins/sweeper.py").is_file()
 
 
 def test_the_console_script(tmp_path: Path) -> None:
