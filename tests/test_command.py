@@ -169,7 +169,7 @@ def test_mnist_is_learnt_to_99_percent(tmp_path: Path, real_data: Path) -> None:
         f"dataset.root={real_data}",
         "hydra.run.dir=run",
         cwd=tmp_path,
-        env={"OMP_NUM_THREADS": "2"},
+        env={"OMP_NUM_THREADS": "1"},
     )
     found = manifest(tmp_path / "run")
     assert found["metrics"]["test/accuracy"] >= 0.99
@@ -178,7 +178,7 @@ def test_mnist_is_learnt_to_99_percent(tmp_path: Path, real_data: Path) -> None:
 
 
 def test_mnist_is_rebuilt_by_an_autoencoder(tmp_path: Path, real_data: Path) -> None:
-    shorter = ["trainer.epochs=0.4", "trainer.evaluate_every_epochs=0.4"]
+    shorter = ["trainer.epochs=0.6", "trainer.evaluate_every_epochs=0.6"]
     ran("experiment=mnist_cae", f"dataset.root={real_data}", "hydra.run.dir=run", *shorter, cwd=tmp_path)
     assert manifest(tmp_path / "run")["metrics"]["test/mse"] < 0.03  # the mean image scores 0.067
     assert list((tmp_path / "run/images").glob("reconstruction_*.png"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -17,10 +18,12 @@ def composed(compose: Callable[[Sequence[str]], T], overrides: Sequence[str]) ->
 
     Hydra stops at the first, so what it complained about is taken out and the rest is composed again.
     """
-    left, lines = list(overrides), []
-    while True:
+    left: list[str] = list(overrides)
+    lines: list[str] = []
+    while left or not lines:
         try:
             made = compose(left)
+            gc.enable()
         except Exception as error:
             message = user_message(error)
             if message is None:
@@ -30,6 +33,8 @@ def composed(compose: Callable[[Sequence[str]], T], overrides: Sequence[str]) ->
             if culprit is None:
                 break
             left.remove(culprit)
+            if "." not in _key(culprit):  # the settings of an option that is not there cannot be judged
+                left = [override for override in left if not _key(override).startswith(f"{_key(culprit)}.")]
         else:
             if not lines:
                 return made

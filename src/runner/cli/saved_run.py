@@ -9,7 +9,6 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from runner.config.schema import GROUPS
-from runner.preflight.folder import load
 from runner.problem import Refused
 
 NAME = "saved_run"
@@ -43,6 +42,8 @@ def register(folder: Path, overrides: Sequence[str]) -> tuple[str, list[str]]:
     anew is taken from ``conf/`` instead. Hydra's own settings (folders, sweeper, logging) are the shipped ones.
     """
     from hydra.core.config_store import ConfigStore
+
+    from runner.preflight.folder import load
 
     content, saved = load(folder / "config.yaml"), load(folder / "hydra.yaml")
     if content is None or saved is None:

@@ -89,28 +89,21 @@ def _data_and_trial(cfg: DictConfig, read: Sequence[Problem]) -> list[Problem]:
 
     Data in hand are loaded whatever reading found elsewhere, a download waits until nothing else is wrong.
     """
-    if any(problem.key.startswith(("trainer", "debug")) for problem in read):
-        return _of_the_device(cfg)
     try:
         source = build.build_source(cfg.dataset)
         found = [replace(problem, key=f"dataset.{problem.key}") for problem in source.problems()]
         fetches = bool(getattr(source, "missing", list)())  # a download can wait until nothing else is wrong
-        splits = build.load_splits(cfg) if not found and not (read and fetches) else None
+        unclear = any(problem.key.startswith(("trainer", "debug")) for problem in read)
+        splits = None if found or unclear or (read and fetches) else build.load_splits(cfg)
     except Exception as error:
         if os.environ.get("RUNNER_TRACEBACK"):
             traceback.print_exception(error)
         text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         found, splits = [Problem("dataset", None, text, "")], None
-    from runner.preflight.trial import trial_problems
+    from runner.preflight.trial import device_problems, trial_problems
 
     tried = trial_problems(cfg, splits, clean=not read) if splits is not None else []
-    return [*found, *_of_the_device(cfg), *tried]
-
-
-def _of_the_device(cfg: DictConfig) -> list[Problem]:
-    from runner.preflight.trial import device_problems
-
-    return device_problems(cfg)
+    return [*found, *device_problems(cfg), *tried]
 
 
 def _named(problem: Problem, job: Job) -> Problem:
