@@ -107,7 +107,7 @@ def test_flags_may_stand_anywhere(terminal: Terminal) -> None:
 @pytest.mark.parametrize("override", ["experiment=digits_resnet18_small", "+experiment=Digits_ResNet18_small"])
 def test_a_recipe_with_and_without_a_plus(terminal: Terminal, override: str) -> None:
     cfg = OmegaConf.create(terminal.trains("--cfg", "job", override, small=False).out)
-    assert (cfg.model.width, cfg.optimizer.momentum, cfg.trainer.epochs) == (16, 0.9, 15)
+    assert (cfg.model.width, cfg.optimizer.momentum, cfg.trainer.epochs) == (16, 0.9, 10)
 
 
 def test_settings_that_take_any_key_need_no_plus(terminal: Terminal) -> None:
