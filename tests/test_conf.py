@@ -17,7 +17,18 @@ from runner.data.subset import first_samples
 from runner.preflight import Job, check
 from runner.run import run
 
-HEAVY = {"vgg16", "resnet50", "wide_resnet", "alexnet", "efficientnet_b0", "timm", "torchvision", "vit_tiny"}
+HEAVY = {
+    "vgg16",
+    "mobilenet_v3_small",
+    "shufflenet_v2",
+    "resnet50",
+    "wide_resnet",
+    "alexnet",
+    "efficientnet_b0",
+    "timm",
+    "torchvision",
+    "vit_tiny",
+}
 SMALL = ["dataset=synthetic", "dataset.train_size=8", "dataset.valid_size=4", "dataset.test_size=4", "logger=[]"]
 SHORT = ["trainer.steps=2", "trainer.batch_size=4", "trainer.workers=0", "trainer.resident=auto"]
 
@@ -113,6 +124,7 @@ def test_debug(option: str, tmp_path: Path) -> None:
     assert (tmp_path / "profile" / "table.txt").exists() == (option == "profile")
 
 
+@pytest.mark.slow
 def test_overfit_means_the_loss_goes_to_zero(tmp_path: Path) -> None:
     scores = trained(composed("model=mlp", "debug=overfit", "logger=[]"), tmp_path)
     assert scores["test/loss"] < 0.01
@@ -131,6 +143,7 @@ def test_embedded_datasets_train(option: str, tmp_path: Path) -> None:
     assert trained(composed(*SHORT, f"dataset={option}", "model=mlp", "logger=[]"), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", options("experiment"))
 def test_experiments(option: str, tmp_path: Path) -> None:
     """Everything of a recipe but its data, which most would have to download."""

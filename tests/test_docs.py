@@ -88,6 +88,7 @@ REFERENCE = ROOT / "docs" / "config.md"  # its hundred commands take half a minu
         pytest.param([REFERENCE], 70, id="reference", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_commands_compose(files: list[Path], at_least: int) -> None:
     options = group_options([conf_dir(), OWN])
     parser = OverridesParser.create()

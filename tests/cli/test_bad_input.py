@@ -219,6 +219,7 @@ class TestSweeps:
         assert "hydra/sweeper must be runner" in message
 
 
+@pytest.mark.slow
 class TestTakenFolders:
     """No run is ever overwritten."""
 

@@ -63,6 +63,7 @@ def test_the_manifest_holds_the_command_that_was_given(terminal: Terminal) -> No
     assert "seed=3" in terminal.manifest("run")["argv"]
 
 
+@pytest.mark.slow
 def test_upper_case_seed_zero_sweeps_and_repetitions_give_the_same_bits(terminal: Terminal) -> None:
     """``model=MLP`` is ``model=mlp``; ``seed=0`` is the default's seed; a job is the run; twice is once."""
     terminal.trains("hydra.run.dir=once")
@@ -81,6 +82,7 @@ def test_upper_case_seed_zero_sweeps_and_repetitions_give_the_same_bits(terminal
     assert other["data"]["sha256"] == once["data"]["sha256"]
 
 
+@pytest.mark.slow
 def test_a_sweep_over_another_key_names_it(terminal: Terminal) -> None:
     answer = terminal.trains("optimizer.lr=0.1,0.01", "seed=0,1", "-m")
     sweep = sweep_of(terminal)
@@ -91,6 +93,7 @@ def test_a_sweep_over_another_key_names_it(terminal: Terminal) -> None:
     assert len(weights) == 4
 
 
+@pytest.mark.slow
 def test_a_sweep_over_models_with_flags_between(terminal: Terminal) -> None:
     small = [argument for argument in SMALL if not argument.startswith(("model", "dataset.height", "dataset.width"))]
     terminal.trains(*small, "model=MLP,LeNet", "-m", "trainer.steps=1", small=False)
@@ -133,6 +136,7 @@ def test_a_users_own_groups(terminal: Terminal) -> None:
     assert terminal.manifest("run")["parameters"] == 8 * 8 * 10 + 10
 
 
+@pytest.mark.slow
 class TestFailures:
     """After work has begun: exit 1, the reason in the status, the traceback in the job's own log, others go on."""
 
