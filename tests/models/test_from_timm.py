@@ -7,6 +7,8 @@ import torch
 
 from runner.models.from_timm import classifier
 
+pytestmark = pytest.mark.slow  # they build the libraries' largest models
+
 
 def test_a_missing_timm_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)

@@ -6,6 +6,8 @@ from torch import nn
 
 from runner.models.from_torchvision import classifier
 
+pytestmark = pytest.mark.slow  # they build the libraries' largest models
+
 Size = tuple[int, int]
 
 
