@@ -13,6 +13,11 @@ from runner.optim import Scheduler
 from runner.state import NonFiniteLoss
 
 
+def loss_label(name: str, *, alone: bool) -> str:
+    """What the training loss of network ``name`` is called in every record."""
+    return "train/loss" if alone else f"train/{name}_loss"
+
+
 class Update:
     """Minimises one network's loss, a step at a time.
 
@@ -31,7 +36,7 @@ class Update:
         alone: bool = False,
     ) -> None:
         """``alone``: the optimizer owns all that is trained, so the plain backward pass reaches nothing else."""
-        self.label = "train/loss" if alone else f"train/{name}_loss"
+        self.label = loss_label(name, alone=alone)
         for key, limit in (("clip_norm", clip_norm), ("clip_value", clip_value)):
             if limit is not None and limit <= 0:
                 raise ValueError(f"{key} must be positive, got {limit}; leave it out for no clipping")

@@ -26,6 +26,7 @@ from runner.preflight.settings import closest
 from runner.problem import Problem
 from runner.run import make_plan
 from runner.tasks.task import Task
+from runner.update import loss_label
 
 T = TypeVar("T")
 
@@ -135,7 +136,8 @@ class Trial:
         if recorder is None:
             return None
         names = set(recorder.means) | self._measured(recorder, task)
-        self._monitors(schedules, names, updates_of(task))
+        networks = task.networks()
+        self._monitors(schedules, names, [loss_label(name, alone=len(networks) == 1) for name in networks])
         return names
 
     def _monitors(self, schedules: list[Scheduler], names: set[str], losses: list[str]) -> None:
@@ -211,12 +213,6 @@ def one_step(task: Task, batch: Batch) -> Recorder:
     with torch.no_grad():
         task.scores(batch, cast(Metrics, recorder))
     return recorder
-
-
-def updates_of(task: Task) -> list[str]:
-    """What the training losses are called, as ``Update`` does."""
-    names = list(task.networks())
-    return ["train/loss"] if len(names) == 1 else [f"train/{name}_loss" for name in names]
 
 
 def smallest_batch(size: int, batch_size: int, micro_batches: int) -> int:
