@@ -120,7 +120,8 @@ def test_tasks_bring_what_they_need(option: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", options("debug"))
 def test_debug(option: str, tmp_path: Path) -> None:
     cfg = composed("model=mlp", "model.hidden=[8]", f"debug={option}", "logger=[]")
-    assert trained(cfg, tmp_path)
+    assert bool(trained(cfg, tmp_path)) == (option != "determinism")
+    assert (tmp_path / "determinism.txt").exists() == (option == "determinism")
     assert (tmp_path / "profile" / "table.txt").exists() == (option == "profile")
 
 

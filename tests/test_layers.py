@@ -15,34 +15,47 @@ FILES = sorted(SOURCE.glob("**/*.py"))
 
 LAYERS = (
     {"problem", "batch", "plan", "state", "randomness", "precision", "ranks", "numerics", "interrupt"}
+    | {"digest", "lock", "manner", "stopping"}
     | {"models", "losses", "optim", "metrics", "data"},
-    {"tasks", "update", "checkpoint", "observers"},
-    {"loop", "session", "standalone"},
-    {"run", "sweep", "results", "preflight", "config"},
+    {"tasks", "update", "checkpoint", "observers", "weights_file", "initial"},
+    {"loop", "session", "standalone", "trace", "determinism"},
+    {"run", "composition", "sweep", "results", "preflight", "config"},
     {"__main__", "cli", "hydra_plugins"},
 )
 LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 FRAMEWORKS = {"hydra", "omegaconf", "argparse", "hydra_plugins"}  # which layers 0 to 2 do without
 TORCH_FREE = (
     "runner",
+    "runner.lock",
+    "runner.manner",
     "runner.problem",
     "runner.cli.main",
     "runner.cli.app",
     "runner.cli.argv",
+    "runner.cli.diff",
     "runner.cli.errors",
+    "runner.cli.reproduce",
+    "runner.cli.resume",
     "runner.cli.saved_run",
     "runner.config.build",
     "runner.config.conf_dir",
+    "runner.config.identity",
     "runner.config.naming",
     "runner.config.schema",
     "runner.data.source",
     "runner.data.sources",
     "runner.preflight.check",
     "runner.preflight.folder",
+    "runner.preflight.initial",
+    "runner.preflight.resume",
     "runner.preflight.settings",
     "runner.preflight.targets",
+    "runner.results.comparison",
     "runner.results.manifest",
+    "runner.results.phases",
+    "runner.results.provenance",
     "runner.sweep.jobs",
+    "runner.weights_file",
     "hydra_plugins.runner_plugins.sweeper",
 )
 

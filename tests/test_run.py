@@ -18,8 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 from runner.config import build
 from runner.config.conf_dir import conf_dir
 from runner.config.schema import register
+from runner.digest import of_weights as digest
 from runner.problem import Failed, Interrupted
-from runner.run import digest, run
+from runner.run import run
 from runner.session import Session
 
 Ran = Callable[..., dict[str, Any]]

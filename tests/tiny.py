@@ -128,7 +128,7 @@ def session(
         observers=observers,
         checkpoints_folder=folder,
     )
-    if isinstance(made.checkpoints, FolderCheckpoints) and made.checkpoints.last.is_file():
+    if isinstance(made.checkpoints, FolderCheckpoints):
         made.checkpoints.restore()
     made.observers.started(RunInfo(kind, folder, task, plan, state.step, sample=next(data.part("valid"))))
     return made

@@ -1,16 +1,23 @@
-"""Everything with memory, by name, in one file that appears whole or not at all."""
+"""Everything with memory, by name, in one file that appears whole or not at all and knows its own digest."""
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 import pickle
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 import torch
 
-FORMAT = 1
+log = logging.getLogger(__name__)
+
+FORMAT = 2
+SEAL = b"runner:sha256:"  # with 64 hexadecimal digits after it, ends a file; what comes before is a plain torch file
+SEAL_BYTES = len(SEAL) + 64
 
 
 class Stateful(Protocol):
@@ -21,15 +28,42 @@ class Stateful(Protocol):
     def load_state_dict(self, state: Any, /) -> Any: ...
 
 
-def write_whole(path: Path, content: Mapping[str, Any]) -> None:
-    """Write by temporary file, fsync and rename, so that ``path`` is always the old file or the new one."""
+class Unsound(ValueError):
+    """A file that is no checkpoint, not a whole one, or not the one that was written."""
+
+
+class NotSaved(RuntimeError):
+    """A checkpoint could not be written. Those that were there before are intact."""
+
+
+class _Sealing:
+    """A file that takes the digest of what passes through."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def write_whole(path: Path, content: Mapping[str, Any], *, before: Path | None = None) -> None:
+    """Write by temporary file, fsync and rename, so that ``path`` is always the old file or the new one.
+
+    The old file goes to ``before``, if that is given; between the two renames only ``before`` is there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
-            torch.save(dict(content), file)
-            file.flush()
+            _write_sealed(file, content)
             os.fsync(file.fileno())
+        if before is not None and path.is_file():
+            path.replace(before)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -40,14 +74,45 @@ def write_whole(path: Path, content: Mapping[str, Any]) -> None:
         os.close(folder)
 
 
+def _write_sealed(file: BinaryIO, content: Mapping[str, Any]) -> None:
+    sealing = _Sealing(file)
+    try:
+        torch.save(dict(content), cast(BinaryIO, sealing))
+    except RuntimeError as error:  # what torch makes of an error, or a second Ctrl-C, while the file was written
+        raise (error.__context__ or error) from None
+    file.write(SEAL + sealing.digest.hexdigest().encode())
+    file.flush()
+
+
+def verify(path: Path) -> None:
+    """Raises ``Unsound`` unless each byte of the file is as it was written."""
+    left = path.stat().st_size - SEAL_BYTES
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while left > 0 and (block := file.read(min(left, 1 << 20))):
+            digest.update(block)
+            left -= len(block)
+        seal = file.read()
+    if not seal.startswith(SEAL):
+        raise Unsound(f"{path} is not a checkpoint, or not a whole one")
+    if seal != SEAL + digest.hexdigest().encode():
+        raise Unsound(f"{path} is damaged: it is not what was written")
+
+
 def read(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, on the CPU. Raises ``ValueError`` for a file that is not one of ours."""
+    """The content of a checkpoint, on the CPU. Raises ``Unsound`` for a file that is not one of ours, or damaged.
+
+    Only tensors and plain values are loaded: a file that would run code is refused.
+    """
+    verify(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path} is not a checkpoint, or not a whole one") from error
+    except pickle.UnpicklingError as error:
+        raise Unsound(f"{path} holds more than tensors and plain values, and could run code; not loaded") from error
+    except (EOFError, RuntimeError) as error:
+        raise Unsound(f"{path} is not a checkpoint") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a checkpoint of this version (format {FORMAT})")
+        raise Unsound(f"{path} is not a checkpoint of this version (format {FORMAT})")
     return content
 
 
@@ -55,6 +120,8 @@ class Checkpoints(Protocol):
     """Where the state of a run is kept."""
 
     def save(self, step: int) -> None: ...
+
+    def is_due(self) -> bool: ...
 
     def save_best(self, step: int, improved: Mapping[str, float]) -> None: ...
 
@@ -64,34 +131,58 @@ class NoCheckpoints:
 
     def save(self, step: int) -> None: ...
 
+    def is_due(self) -> bool:
+        return False
+
     def save_best(self, step: int, improved: Mapping[str, float]) -> None: ...
 
 
 class FolderCheckpoints:
-    """``last.pt`` with all of ``parts``, and ``best_<metric>.pt`` with the weights that scored best.
+    """``last.pt`` with all of ``parts``, ``previous.pt`` from before it, and ``best_<metric>.pt``, weights only.
 
     ``parts`` maps a name to each thing with memory; "task" is the one whose weights are kept in the best files.
+    ``identity`` holds, by key, what the numbers of the run depend on: a checkpoint with another one is refused.
+    ``save_every_s``: seconds after the last checkpoint at which the next is due, whatever the plan says.
     """
 
-    def __init__(self, folder: Path, parts: Mapping[str, Stateful]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        parts: Mapping[str, Stateful],
+        *,
+        identity: Mapping[str, Any] | None = None,
+        save_every_s: float | None = None,
+    ) -> None:
         self.folder = folder
         self.parts = parts
+        self.identity = dict(identity or {})
+        self.save_every_s = save_every_s
         self.saved_step: int | None = None
+        self.saved_at = time.monotonic()
 
     @property
     def last(self) -> Path:
         return self.folder / "last.pt"
 
+    @property
+    def previous(self) -> Path:
+        return self.folder / "previous.pt"
+
+    def is_due(self) -> bool:
+        return self.save_every_s is not None and time.monotonic() - self.saved_at >= self.save_every_s
+
     def save(self, step: int) -> None:
-        """Write ``last.pt``, unless it already holds this step."""
+        """Write ``last.pt``, unless it already holds this step. Raises ``NotSaved`` when it cannot be written."""
         if step == self.saved_step:
             return
         states = {name: part.state_dict() for name, part in self.parts.items()}
-        write_whole(self.last, {"format": FORMAT, "step": step, "parts": states})
+        content = {"format": FORMAT, "step": step, "identity": self.identity, "parts": states}
+        self._write(self.last, content, before=self.previous)
         self.saved_step = step
+        self.saved_at = time.monotonic()
 
     def save_best(self, step: int, improved: Mapping[str, float]) -> None:
-        """Write ``best_<metric>.pt`` for each metric of ``improved``."""
+        """Write ``best_<metric>.pt`` for each metric of ``improved``. Raises ``NotSaved`` when it cannot be written."""
         if not improved:
             return
         content = {
@@ -101,17 +192,77 @@ class FolderCheckpoints:
             "task": self.parts["task"].state_dict(),
         }
         for name in improved:
-            write_whole(self.folder / f"best_{name.removeprefix('valid/').replace('/', '_')}.pt", content)
+            self._write(self.folder / f"best_{name.removeprefix('valid/').replace('/', '_')}.pt", content)
 
-    def restore(self, path: Path | None = None) -> int:
-        """Put every part where the checkpoint says (``last.pt`` unless ``path`` is given); its step."""
-        content = read(path or self.last)
-        if "parts" not in content:
-            raise ValueError(f"{path} holds weights only; a run goes on from last.pt")
-        missing = set(self.parts) ^ set(content["parts"])
-        if missing:
-            raise ValueError(f"{path or self.last} belongs to another run: {', '.join(sorted(missing))} do not match")
+    def _write(self, path: Path, content: Mapping[str, Any], *, before: Path | None = None) -> None:
+        try:
+            write_whole(path, content, before=before)
+        except OSError as error:
+            step = content["step"]
+            text = f"{path} could not be written at step {step}: {error.strerror or error}"
+            raise NotSaved(f"{text}; {self.kept()}") from error
+
+    def kept(self) -> str:
+        """What there is to go on from, in words."""
+        found = [path for path in (self.last, self.previous) if path.is_file()]
+        if not found:
+            return "no checkpoint was written before"
+        step = "" if self.saved_step is None else f", of step {self.saved_step}"
+        return f"the last good state is {found[0]}{step}"
+
+    def restore(self) -> int | None:
+        """Put every part where the newest sound checkpoint says; its step, or None when none was ever written.
+
+        A damaged file is said, set aside as ``<name>.damaged`` and the one before it taken. Raises ``Unsound``
+        when there are only damaged ones, and ``ValueError`` for a checkpoint of another configuration.
+        """
+        damaged: list[Path] = []
+        for path in (self.last, self.previous):
+            if not path.is_file():
+                continue
+            try:
+                content = read(path)
+            except Unsound as error:
+                log.warning("%s", error)
+                damaged.append(path)
+                continue
+            self._load(path, content)
+            for bad in damaged:
+                bad.replace(bad.with_name(f"{bad.name}.damaged"))
+                log.warning("%s was set aside; going on from %s, step %d", bad.name, path, self.saved_step)
+            self._tidy()
+            return self.saved_step
+        if damaged:
+            raise Unsound(f"no checkpoint of {self.folder} is sound: {', '.join(path.name for path in damaged)}")
+        self._tidy()
+        return None
+
+    def _load(self, path: Path, content: Mapping[str, Any]) -> None:
+        differing = different_identity(content.get("identity", {}), self.identity)
+        if differing:
+            raise ValueError(f"{path} belongs to another configuration: {'; '.join(differing)}")
+        unmatched = set(self.parts) ^ set(content["parts"])
+        if unmatched:
+            raise ValueError(f"{path} belongs to another run: {', '.join(sorted(unmatched))} do not match")
         for name, part in self.parts.items():
             part.load_state_dict(content["parts"][name])
         self.saved_step = int(content["step"])
-        return self.saved_step
+
+    def _tidy(self) -> None:
+        """Take away what a killed process left half written, and say which of the best files are damaged."""
+        for litter in self.folder.glob(".*.pt.*"):
+            litter.unlink()
+        for best in self.folder.glob("best_*.pt"):
+            try:
+                verify(best)
+            except Unsound as error:
+                log.warning("%s; it is written again when a better score comes", error)
+
+
+def different_identity(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """``key: theirs there, ours here`` for each key in which two identities differ."""
+    return [
+        f"{key}: {theirs.get(key, 'absent')} there, {ours.get(key, 'absent')} here"
+        for key in dict.fromkeys([*theirs, *ours])
+        if theirs.get(key, "absent") != ours.get(key, "absent")
+    ]

@@ -16,6 +16,7 @@ from runner.plan import Plan
 from runner.precision import Precision
 from runner.randomness import Randomness
 from runner.state import State
+from runner.stopping import Rules
 from runner.tasks.task import Task
 from runner.update import Update
 
@@ -38,13 +39,14 @@ def train(
     precision: Precision,
     randomness: Randomness,
     evaluate: Callable[[str, int], dict[str, float]],
+    stopping: Rules,
     checkpoints: Checkpoints,
     observers: Observers,
 ) -> None:
-    """Train from where ``state`` stands until the plan's budget is used, or ``state.stop`` says why not."""
+    """Train from where ``state`` stands until the plan's budget is used, or ``state`` says why not."""
     task.train()
     with contextlib.closing(data.train(state.step)) as batches:
-        while state.step < plan.total_steps and not state.stop:
+        while state.goes_on(plan.last_step):
             batch = next(batches)
             randomness.reseed("step", state.step)
             losses = {updates[name].label: updates[name].apply(parts) for name, parts in precision.losses(task, batch)}
@@ -57,9 +59,10 @@ def train(
                 improved = state.judge(scores)
                 for update in updates.values():
                     update.evaluated(scores)
+                state.ended = stopping.evaluated(scores)
                 observers.evaluated(state.step, scores, best=state.best)
                 checkpoints.save_best(state.step, improved)
-            if plan.saves(state.step):
+            if plan.saves(state.step) or checkpoints.is_due():
                 checkpoints.save(state.step)
     checkpoints.save(state.step)
 

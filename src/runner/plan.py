@@ -33,6 +33,7 @@ class Plan:
     evaluate_every_steps: int
     save_every_steps: int
     log_every_steps: int
+    pause_steps: int | None = None  # where training leaves off for now, whatever the timetable says
 
     @classmethod
     def of(
@@ -68,6 +69,15 @@ class Plan:
     def cut(self, steps: int | None) -> Plan:
         """The same timetable, ended after ``steps`` steps at the latest; None leaves it whole."""
         return self if steps is None else replace(self, total_steps=min(steps, self.total_steps))
+
+    def until(self, steps: int | None) -> Plan:
+        """The same timetable, left after ``steps`` steps: what is not yet due does not happen."""
+        return replace(self, pause_steps=steps)
+
+    @property
+    def last_step(self) -> int:
+        """The step at which training leaves off."""
+        return self.total_steps if self.pause_steps is None else min(self.pause_steps, self.total_steps)
 
     def logs(self, step: int) -> bool:
         return step % self.log_every_steps == 0 or step == self.total_steps

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,3 +51,31 @@ class Randomness:
         random.seed(key)
         np.random.seed(key % 2**32)
         torch.manual_seed(key)
+
+
+class ProcessGenerators:
+    """Python's and numpy's global generators, for a checkpoint to keep.
+
+    They are seeded once a run and not at each step: that would cost 17 µs, 3.5 % of the smallest model's step. Nothing
+    of ours draws from them, but a user's task may.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        version, words, gauss = random.getstate()
+        name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+        return {
+            "python": {"version": version, "words": torch.tensor(words, dtype=torch.int64), "gauss": gauss},
+            "numpy": {
+                "name": name,
+                "keys": torch.from_numpy(np.asarray(keys).astype(np.int64)),
+                "position": int(position),
+                "has_gauss": int(has_gauss),
+                "cached": float(cached),
+            },
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        python, numpy = state["python"], state["numpy"]
+        random.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))
+        keys = numpy["keys"].numpy().astype(np.uint32)
+        np.random.set_state((numpy["name"], keys, numpy["position"], numpy["has_gauss"], numpy["cached"]))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,52 +9,65 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from runner.batch import Batch
+from runner import determinism, digest, initial
+from runner.checkpoint import FolderCheckpoints, NotSaved
+from runner.composition import Composed, compile_networks, compose, facts, facts_of_the_start
 from runner.config import build
-from runner.data.data import Data
-from runner.data.source import Splits
 from runner.interrupt import stops_on_signals
+from runner.manner import Manner
 from runner.numerics import numerics, resolve_device
+from runner.observers import digests
 from runner.observers.observer import Outcome, RunInfo
-from runner.plan import Plan
-from runner.precision import Precision
 from runner.problem import Failed, Interrupted
-from runner.randomness import Randomness
 from runner.results.manifest import RunRecord
 from runner.results.summary import layer_table
-from runner.session import Session, assemble, make_updates
+from runner.session import Session
 from runner.state import NonFiniteLoss, State
 from runner.tasks.task import Task
 
 log = logging.getLogger(__name__)
 
 
-def run(cfg: DictConfig, folder: Path, *, name: str) -> dict[str, float]:
-    """Train what ``cfg`` describes and leave the results in ``folder``; the final scores.
+def run(cfg: DictConfig, folder: Path, *, name: str, manner: Manner | None = None) -> dict[str, float]:
+    """Train what ``cfg`` describes and leave the results in ``folder``; the final scores, empty when left off before.
 
     Raises ``Interrupted`` when it was asked to stop (its state is saved), and whatever made it fail; ``status.json``
     says which.
     """
-    device = resolve_device(cfg.trainer.device)
-    with numerics(device, threads=cfg.trainer.threads, tf32=cfg.trainer.tf32, deterministic=cfg.trainer.deterministic):
+    manner = manner or Manner()
+    trainer = cfg.trainer
+    device = resolve_device(trainer.device)
+    threads = manner.threads if trainer.threads is None else trainer.threads
+    with numerics(device, threads=threads, tf32=trainer.tf32, deterministic=trainer.deterministic):
         record = RunRecord(
-            folder, config=build.plain(cfg), facts={"name": name, "seed": cfg.seed, "device": str(device)}
+            folder,
+            config=build.plain(cfg),
+            facts={"name": name, "seed": cfg.seed, "device": str(device)},
+            resume=manner.resume,
         )
-        state = State(directions={f"valid/{metric}": which for metric, which in cfg.trainer.best.items()})
+        state = State(directions={f"valid/{metric}": which for metric, which in trainer.best.items()})
         try:
+            if cfg.debug.determinism:
+                return _examined(cfg, record, device)
             with stops_on_signals(state):
-                session, facts = _session(cfg, folder, name, device, state)
-                record.manifest |= facts
-                return _train(session, record)
+                return _train(_started(cfg, record, name, device, state, manner), record)
         except BaseException as error:
-            interrupted = isinstance(error, KeyboardInterrupt)
-            reason = str(error) or ("interrupted at once" if interrupted else type(error).__name__)
-            if not interrupted:
-                log.info("the run failed", exc_info=True)  # to runner.log; the terminal gets the message
-            record.end("interrupted" if interrupted else "failed", step=state.step, reason=reason, best=state.best)
+            _record_failure(record, state, error)
             if isinstance(error, SystemExit):  # would end a sweep, and say nothing
                 raise Failed(f"the run called sys.exit({error.code})") from error
             raise
+
+
+def _record_failure(record: RunRecord, state: State, error: BaseException) -> None:
+    interrupted = isinstance(error, KeyboardInterrupt)
+    reason = str(error) or ("interrupted at once" if interrupted else type(error).__name__)
+    if not interrupted:
+        log.info("the run failed", exc_info=True)  # to runner.log; the terminal gets the message
+    try:
+        how = "interrupted" if interrupted else "failed"
+        record.end(how, step=state.step, reason=reason, best=state.best, evaluations=_evaluations(record.folder))
+    except OSError as second:  # a full disk: the first error is the one to tell
+        log.warning("%s could not be brought up to date: %s", record.folder / "status.json", second)
 
 
 def _train(session: Session, record: RunRecord) -> dict[str, float]:
@@ -65,21 +76,21 @@ def _train(session: Session, record: RunRecord) -> dict[str, float]:
     try:
         session.train()
         _heed(state)
+        if state.goes_on(session.plan.total_steps):
+            outcome = Outcome("interrupted", state.step, {}, "left off there, as asked")
+            record.end("interrupted", step=state.step, reason=outcome.reason, evaluations=_evaluations(record.folder))
+            return {}
         scores = session.evaluate("test", state.step)
         _heed(state)  # asked during the last evaluation: a sweep must hear of it, too
-        tables = {f"test/{name}": table.tolist() for name, table in session.metrics.arrays().items()}
-        facts: dict[str, Any] = {
-            "metrics": scores,
-            "tables": tables,
-            "best": state.best,
-            "weights_sha256": digest(session.task),
-        }
-        record.end("completed", step=state.step, **facts)
-        outcome = Outcome("completed", state.step, scores)
+        _record_completion(session, record, scores)
+        outcome = Outcome("completed", state.step, scores, state.ended)
         return scores
     except NonFiniteLoss as error:
         outcome = Outcome("failed", state.step, {}, str(error))
         raise Failed(_diverged(error, session, record.folder)) from error
+    except (NotSaved, OSError) as error:
+        outcome = Outcome("failed", state.step, {}, str(error))
+        raise Failed(_unwritten(error, session, record.folder)) from error
     except Exception as error:
         outcome = Outcome("failed", state.step, {}, str(error))
         raise
@@ -90,9 +101,27 @@ def _train(session: Session, record: RunRecord) -> dict[str, float]:
         session.observers.finished(outcome)
 
 
+def _record_completion(session: Session, record: RunRecord, scores: dict[str, float]) -> None:
+    record.end(
+        "completed",
+        step=session.state.step,
+        reason=session.state.ended,
+        metrics=scores,
+        tables={f"test/{name}": table.tolist() for name, table in session.metrics.arrays().items()},
+        best=session.state.best,
+        evaluations=_evaluations(record.folder),
+        weights_sha256=digest.of_weights(session.task),
+    )
+
+
 def _heed(state: State) -> None:
     if state.stop:
         raise Interrupted(state.stop)
+
+
+def _evaluations(folder: Path) -> list[dict[str, Any]]:
+    kept = ("step", "weights_sha256", "metrics_sha256")
+    return [{key: line[key] for key in kept} for line in digests.read(folder)]
 
 
 def _diverged(error: NonFiniteLoss, session: Session, folder: Path) -> str:
@@ -103,71 +132,66 @@ def _diverged(error: NonFiniteLoss, session: Session, folder: Path) -> str:
     return f"{error} {where}; {kept}; try a lower optimizer.lr or trainer.clip_norm=1"
 
 
-def _session(
-    cfg: DictConfig, folder: Path, name: str, device: torch.device, state: State
-) -> tuple[Session, dict[str, Any]]:
-    """Build all that ``cfg`` describes, each part from its own random numbers; and what the manifest should know."""
-    trainer = cfg.trainer
-    randomness = Randomness(cfg.seed)
-    randomness.seed_process()
-    splits = build.load_splits(cfg)
-    data = _data(cfg, splits, device, randomness)
-    budget = make_plan(trainer, data.steps_per_epoch)
-    plan = budget.cut(cfg.debug.steps)
-    precision = Precision(trainer.precision, device=device, micro_batches=trainer.micro_batches)
-    task = _task(cfg, splits, device, randomness)
-    updates = make_updates(
-        task,
-        build.build_optimizers(cfg, task),
-        schedule=build.scheduler_factory(cfg, budget),
-        precision=precision,
-        clip_norm=trainer.clip_norm,
-        clip_value=trainer.clip_value,
-    )
-    sample = next(data.part("valid"))
-    (folder / "summary.txt").write_text(layer_table(task, sample))
-    if trainer.compile != "off":
-        for network in task.networks().values():
-            network.compile(mode=None if trainer.compile == "default" else trainer.compile)
-    session = assemble(
-        task,
-        data,
-        updates=updates,
-        plan=plan,
-        state=state,
-        precision=precision,
-        randomness=randomness,
-        metrics=build.build_metrics(cfg, splits.spec).to(device),
-        observers=build.build_observers(cfg),
-        checkpoints_folder=folder / "checkpoints",
-    )
-    session.observers.started(_info(cfg, folder, name, session, splits, sample))
-    return session, _facts(splits, data, plan, precision, task)
+def _unwritten(error: NotSaved | OSError, session: Session, folder: Path) -> str:
+    kept = "" if isinstance(error, NotSaved) else f"; {_checkpoints(session).kept()}"
+    return f"{error}{kept}; when the cause is gone, go on with: python -m runner resume {folder}"
 
 
-def _data(cfg: DictConfig, splits: Splits, device: torch.device, randomness: Randomness) -> Data:
-    return Data(
-        splits,
-        device=device,
-        batch_size=cfg.trainer.batch_size,
-        eval_batch_size=cfg.trainer.eval_batch_size,
-        augmentation=None if cfg.debug.train_only else build.build_augmentation(cfg),
-        randomness=randomness,
-        resident=cfg.trainer.resident,
-        workers=cfg.trainer.workers,
-    )
+def _checkpoints(session: Session) -> FolderCheckpoints:
+    assert isinstance(session.checkpoints, FolderCheckpoints), "a run has a folder"
+    return session.checkpoints
 
 
-def _task(cfg: DictConfig, splits: Splits, device: torch.device, randomness: Randomness) -> Task:
-    randomness.reseed("initial weights", 0)
-    model = build.build_model(cfg, splits.spec)
-    task = build.build_task(cfg, model, build.build_loss(cfg, splits.spec))
-    layout = torch.channels_last if cfg.trainer.channels_last else torch.preserve_format
-    task.to(device, memory_format=layout)  # type: ignore[call-overload]
-    return task
+def _started(
+    cfg: DictConfig, record: RunRecord, name: str, device: torch.device, state: State, manner: Manner
+) -> Session:
+    """All that ``cfg`` describes, at the first step or where the newest checkpoint stands; observers are told."""
+    folder = record.folder
+    observers = [digests.Digests(), *build.build_observers(cfg)]
+    made = compose(cfg, device=device, state=state, observers=observers, checkpoints_folder=folder / "checkpoints")
+    session = made.session
+    session.plan = session.plan.until(manner.until_steps)
+    if not (manner.resume and _checkpoints(session).restore() is not None):
+        _begin(cfg, made, record)
+    record.manifest |= facts(made)
+    record.session["first_step"] = state.step
+    record.save()
+    compile_networks(session.task, cfg.trainer.compile)
+    session.observers.started(_info(cfg, folder, name, made))
+    return session
 
 
-def _info(cfg: DictConfig, folder: Path, name: str, session: Session, splits: Splits, sample: Batch) -> RunInfo:
+def _begin(cfg: DictConfig, made: Composed, record: RunRecord) -> None:
+    task = made.session.task
+    record.manifest |= _load_weights(cfg, task)
+    record.manifest |= facts_of_the_start(made)
+    (record.folder / "summary.txt").write_text(layer_table(task, made.sample))
+
+
+def _load_weights(cfg: DictConfig, task: Task) -> dict[str, Any]:
+    if cfg.init_from is None:
+        return {}
+    return initial.start_from(task, cfg.init_from, prefix=cfg.init_prefix, pattern=cfg.init_pattern)
+
+
+def _examined(cfg: DictConfig, record: RunRecord, device: torch.device) -> dict[str, float]:
+    """``debug=determinism``: nothing is trained."""
+
+    def make() -> Session:
+        session = compose(cfg, device=device, state=State()).session
+        _load_weights(cfg, session.task)
+        compile_networks(session.task, cfg.trainer.compile)
+        return session
+
+    report = determinism.examine(make)
+    (record.folder / "determinism.txt").write_text(report.text() + "\n")
+    print(report.text())
+    record.end("completed", step=0)
+    return {}
+
+
+def _info(cfg: DictConfig, folder: Path, name: str, made: Composed) -> RunInfo:
+    session = made.session
     return RunInfo(
         name=name,
         folder=folder,
@@ -176,41 +200,7 @@ def _info(cfg: DictConfig, folder: Path, name: str, session: Session, splits: Sp
         first_step=session.state.step,
         config_text=OmegaConf.to_yaml(cfg, resolve=True),
         hparams=build.flat(cfg),
-        sample=sample,
-        mean=splits.mean,
-        std=splits.std,
+        sample=made.sample,
+        mean=made.splits.mean,
+        std=made.splits.std,
     )
-
-
-def make_plan(trainer: Any, steps_per_epoch: int) -> Plan:
-    """The timetable that ``trainer`` asks for: a cadence in steps replaces the one in epochs."""
-    durations: dict[str, Any] = {}
-    for prefix in ("", "evaluate_every_", "save_every_"):
-        unit = "epochs" if trainer[f"{prefix}steps"] is None else "steps"
-        durations[f"{prefix}{unit}"] = trainer[f"{prefix}{unit}"]
-    return Plan.of(steps_per_epoch, log_every_steps=trainer.log_every_steps, **durations)
-
-
-def _facts(splits: Splits, data: Data, plan: Plan, precision: Precision, task: Task) -> dict[str, Any]:
-    return {
-        "data": {
-            "sha256": splits.digest,
-            "sizes": {part: data.size(part) for part in ("train", "valid", "test")},
-            "mean": list(splits.mean),
-            "std": list(splits.std),
-            **splits.notes,
-        },
-        "precision": precision.name,
-        "threads": torch.get_num_threads(),
-        "steps": plan.total_steps,
-        "parameters": sum(parameter.numel() for parameter in task.parameters()),
-    }
-
-
-def digest(module: torch.nn.Module) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes of all weights and buffers."""
-    total = hashlib.sha256()
-    for name, tensor in itertools.chain(module.named_parameters(), module.named_buffers()):
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        total.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()

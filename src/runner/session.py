@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,8 +18,9 @@ from runner.observers.observers import Observers
 from runner.optim import Scheduler
 from runner.plan import Plan
 from runner.precision import Precision
-from runner.randomness import Randomness
+from runner.randomness import ProcessGenerators, Randomness
 from runner.state import State
+from runner.stopping import Rules
 from runner.tasks.task import Task
 from runner.update import Update
 
@@ -71,11 +73,12 @@ class Session:
     precision: Precision
     randomness: Randomness
     metrics: Metrics
+    stopping: Rules
     checkpoints: Checkpoints
     observers: Observers
 
     def train(self) -> None:
-        """Train until the budget is used, or until ``state.stop`` says why not."""
+        """Train until the budget is used, or until ``state`` says why not."""
         loop.train(
             self.task,
             self.data,
@@ -85,6 +88,7 @@ class Session:
             precision=self.precision,
             randomness=self.randomness,
             evaluate=self.evaluate,
+            stopping=self.stopping,
             checkpoints=self.checkpoints,
             observers=self.observers,
         )
@@ -114,11 +118,20 @@ def assemble(
     metrics: Metrics,
     observers: Sequence[Observer],
     checkpoints_folder: Path | None,
+    stopping: Rules | None = None,
+    identity: Mapping[str, Any] | None = None,
+    save_every_s: float | None = None,
 ) -> Session:
-    """A session whose every part with memory is kept in ``checkpoints_folder``, if there is one."""
-    parts: dict[str, Stateful] = {"task": task, "state": state}
+    """A session whose every part with memory is kept in ``checkpoints_folder``, if there is one.
+
+    ``identity`` and ``save_every_s`` are those of ``FolderCheckpoints``.
+    """
+    stopping = stopping or Rules()
+    parts: dict[str, Stateful] = {"task": task, "state": state, "stopping": stopping, "generators": ProcessGenerators()}
     parts.update({f"update/{name}": update for name, update in updates.items()})
-    checkpoints = NoCheckpoints() if checkpoints_folder is None else FolderCheckpoints(checkpoints_folder, parts)
+    checkpoints: Checkpoints = NoCheckpoints()
+    if checkpoints_folder is not None:
+        checkpoints = FolderCheckpoints(checkpoints_folder, parts, identity=identity, save_every_s=save_every_s)
     return Session(
         task=task,
         data=data,
@@ -128,6 +141,7 @@ def assemble(
         precision=precision,
         randomness=randomness,
         metrics=metrics,
+        stopping=stopping,
         checkpoints=checkpoints,
         observers=Observers(observers, plan, functools.partial(learning_rates, updates)),
     )

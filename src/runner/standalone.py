@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import torch
 
 from runner.checkpoint import FolderCheckpoints
 from runner.data.loaders import Given, LoaderData
+from runner.lock import held
 from runner.metrics import Metrics
 from runner.numerics import numerics, resolve_device
 from runner.observers.observer import EvaluationRecord, Observer, Outcome, RunInfo, StepRecord
@@ -113,8 +115,7 @@ def train(
         clip_norm=clip_norm,
         clip_value=clip_value,
     )
-    root = Path(folder) if folder is not None else None
-    history = _History()
+    root, history = (Path(folder) if folder is not None else None), _History()
     session = assemble(
         task,
         loaded,
@@ -126,9 +127,17 @@ def train(
         metrics=Metrics(dict(metrics or {})).to(where),
         observers=[history, *observers],
         checkpoints_folder=None if root is None else root / "checkpoints",
+        identity={"seed": seed, "batch_size": batch_size, "micro_batches": micro_batches, "precision": amp.name},
     )
-    with numerics(where):
+    with _alone_in(root), numerics(where):
         return _trained(session, history, root)
+
+
+def _alone_in(folder: Path | None) -> AbstractContextManager[None]:
+    if folder is None:
+        return nullcontext()
+    folder.mkdir(parents=True, exist_ok=True)
+    return held(folder)
 
 
 def _state(best: Mapping[str, Direction], *, judged: bool) -> State:
@@ -144,7 +153,7 @@ def _by_network(task: Task, optimizer: Optimizers) -> dict[str, torch.optim.Opti
 
 
 def _trained(session: Session, history: _History, folder: Path | None) -> Result:
-    if isinstance(session.checkpoints, FolderCheckpoints) and session.checkpoints.last.is_file():
+    if isinstance(session.checkpoints, FolderCheckpoints):
         session.checkpoints.restore()
     name = type(session.task).__name__
     session.observers.started(RunInfo(name, folder, session.task, session.plan, session.state.step))

@@ -58,13 +58,18 @@ class LossMeans:
 
 @dataclass
 class State:
-    """Where a run stands, how good it was at best, and whether it should stop."""
+    """Where a run stands, how good it was at best, and whether it should go on."""
 
     directions: Mapping[str, Direction] = field(default_factory=dict)  # of the metrics that choose checkpoints
     step: int = 0
-    stop: str = ""  # why training should end before its budget is used; not saved: a resumed run goes on
+    stop: str = ""  # why training was interrupted; not saved: a resumed run goes on
+    ended: str = ""  # why a rule ended training before its budget was used
     best: dict[str, float] = field(default_factory=dict)
     means: LossMeans = field(default_factory=LossMeans)
+
+    def goes_on(self, last_step: int) -> bool:
+        """Whether there is a step to make before ``last_step`` steps are complete."""
+        return self.step < last_step and not (self.stop or self.ended)
 
     def judge(self, scores: Mapping[str, float]) -> dict[str, float]:
         """Record the best values; those that are new. NaN never improves.
@@ -87,6 +92,7 @@ class State:
         return {
             "step": self.step,
             "best": dict(self.best),
+            "ended": self.ended,
             "loss_sums": self.means.values(),
             "loss_samples": self.means.samples,
         }
@@ -94,5 +100,6 @@ class State:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.step = state["step"]
         self.best = dict(state["best"])
+        self.ended = state["ended"]
         self.means.sums = {name: torch.tensor(total, dtype=torch.float64) for name, total in state["loss_sums"].items()}
         self.means.samples = state["loss_samples"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.hydra import Hydra
@@ -19,13 +22,30 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from runner.cli.compose import composed
-from runner.problem import Failed, Refused
+from runner.problem import Failed, Interrupted, Refused
+
+if TYPE_CHECKING:
+    from runner.manner import Manner
 
 log = logging.getLogger(__name__)
 
 
 def start(args: argparse.Namespace, parser: argparse.ArgumentParser, *, conf_dir: str, config_name: str) -> int:
     """Do what the parsed command line asks of Hydra; the exit status."""
+    with _hydra(args, conf_dir) as hydra:
+        return _answer(hydra, args, parser, config_name)
+
+
+def one_run(
+    args: argparse.Namespace, *, conf_dir: str, config_name: str, overrides: Sequence[str], manner: Manner
+) -> Path:
+    """A single run in a manner of its own; its folder. Raises as a run does."""
+    with _hydra(args, conf_dir) as hydra:
+        return _single(hydra, config_name, list(overrides), manner)
+
+
+@contextmanager
+def _hydra(args: argparse.Namespace, conf_dir: str) -> Iterator[Hydra]:
     search_path = create_config_search_path(conf_dir)
     if args.config_dir is not None:
         extra = os.path.abspath(args.config_dir)  # noqa: PTH100 - as Hydra does: no symlinks resolved
@@ -35,9 +55,8 @@ def start(args: argparse.Namespace, parser: argparse.ArgumentParser, *, conf_dir
             )
         search_path.prepend("command-line", f"file://{extra}", anchor=SearchPathQuery(provider="main"))
     GlobalHydra.instance().clear()
-    hydra = Hydra.create_main_hydra2("runner", search_path)
     try:
-        return _answer(hydra, args, parser, config_name)
+        yield Hydra.create_main_hydra2("runner", search_path)
     finally:
         GlobalHydra.instance().clear()
 
@@ -66,15 +85,28 @@ def _answer(hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentPar
     return 0
 
 
-def task_function(cfg: DictConfig) -> dict[str, float]:
-    """What Hydra calls for each job, in whatever process its launcher starts."""
+def task_function(cfg: DictConfig, *, manner: Manner | None = None) -> dict[str, float]:
+    """What Hydra calls for each job, in whatever process its launcher starts.
+
+    The folder is this process's alone from here on, and its ``.hydra/`` appears whole.
+    """
+    from runner.cli import saved_run
+    from runner.lock import held
+    from runner.manner import Manner
+    from runner.preflight.folder import taken
     from runner.run import run
 
+    manner = manner or Manner()
     folder = Path(HydraConfig.get().runtime.output_dir)
-    return run(cfg, folder, name=folder.name)
+    with held(folder):
+        others = [] if manner.resume else [problem.line() for problem in taken(folder, cfg)]
+        if others:  # since the checks, another process was faster
+            raise Refused(others)
+        saved_run.write(folder, cfg, OmegaConf.create({"hydra": HydraConfig.get()}))
+        return run(cfg, folder, name=folder.name, manner=manner)
 
 
-def _single(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
+def _single(hydra: Hydra, config_name: str, overrides: list[str], manner: Manner | None = None) -> Path:
     from runner.preflight import Job, check
     from runner.preflight.folder import make_folder
 
@@ -82,23 +114,28 @@ def _single(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
     refuse_chdir(cfg)
     HydraConfig.instance().set_config(cfg)
     folder = Path(OmegaConf.select(cfg, "hydra.run.dir"))
-    problems = check([Job.of(cfg, name=folder.name, folder=folder, overrides=overrides)])
+    resumes = manner is not None and manner.resume
+    problems = check([Job.of(cfg, name=folder.name, folder=folder, overrides=overrides, resumes=resumes)])
     if problems:
         raise Refused(problems)
     make_folder(folder, "hydra.run.dir")
     callbacks = Callbacks(cfg)
     callbacks.on_run_start(config=cfg, config_name=config_name)
-    ret = run_job(
-        hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
-        task_function=task_function,
-        config=cfg,
-        job_dir_key="hydra.run.dir",
-        job_subdir_key=None,
-    )
+    try:
+        ret = run_job(
+            hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
+            task_function=functools.partial(task_function, manner=manner),
+            config=cfg,
+            job_dir_key="hydra.run.dir",
+            job_subdir_key=None,
+        )
+    except Interrupted as error:
+        raise Interrupted(f"{error}; to go on: python -m runner resume {folder}") from error
     callbacks.on_run_end(config=cfg, config_name=config_name, job_return=ret)
     if ret.status != JobStatus.COMPLETED:
-        raise failure(ret, folder)
+        raise ret._return_value if isinstance(ret._return_value, Refused) else failure(ret, folder)
     print(farewell(folder, {} if "console" in cfg.logger else ret.return_value, curves="tensorboard" in cfg.logger))
+    return folder
 
 
 def _multirun(hydra: Hydra, config_name: str, overrides: list[str]) -> int:

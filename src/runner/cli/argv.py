@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,6 +29,75 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Name
     if flags:
         raise Refused([f"{flag}: there is no such flag; python -m runner --hydra-help lists them" for flag in flags])
     return args
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line for Hydra. Overrides name options of groups as their files do."""
+
+    args: argparse.Namespace
+    parser: argparse.ArgumentParser
+    options: Mapping[str, Mapping[str, str]]  # of each group, by their lower-case name
+
+
+def of_hydra(argv: Sequence[str]) -> Command:
+    """Read flags and overrides. Raises ``Refused`` for an unknown flag."""
+    from hydra._internal.utils import get_args_parser
+
+    from runner.config.conf_dir import conf_dir
+
+    parser = get_args_parser()
+    args = parse(parser, argv)
+    options = group_options([conf_dir(), *([Path(args.config_dir)] if args.config_dir else [])])
+    args.overrides = normalised(args.overrides, options)
+    return Command(args, parser, options)
+
+
+def of_run(argv: Sequence[str], *, verb: str) -> tuple[Path, Command]:
+    """The folder of a run, the one word that is neither flag nor override, and the rest. Raises ``Refused``."""
+    command = of_hydra(argv)
+    args = command.args
+    for flag in ("multirun", "cfg", "config_path", "config_name", "info", "shell_completion", "hydra_help"):
+        if getattr(args, flag, None):
+            raise Refused([f"--{flag.replace('_', '-')}: has no meaning for {verb}; leave it out"])
+    folders = [word for word in args.overrides if is_verb(word) or Path(word).expanduser().is_dir()]  # vgg16__0__lr=0.1
+    if len(folders) != 1:
+        got = ", ".join(folders) or "none"
+        raise Refused([f"{verb}: takes the folder of one run, got {got}; python -m runner {verb} RUN [key=value ...]"])
+    args.overrides = [word for word in args.overrides if word != folders[0]]
+    return run_folder(folders[0], verb=verb), command
+
+
+def option(argv: Sequence[str], flag: str) -> tuple[str | None, list[str]]:
+    """The value of ``flag VALUE`` or ``flag=VALUE``, and the words without it. Raises ``Refused`` without a value."""
+    words = list(argv)
+    for place, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name != flag:
+            continue
+        following = words[place + 1 : place + 2] if not equals else []
+        if not (value or following):
+            raise Refused([f"{flag}: needs a value; {flag}=<n>"])
+        return value or following[0], words[:place] + words[place + 1 + len(following) :]
+    return None, words
+
+
+def quoted(path: Path) -> str:
+    """A path as the value of an override."""
+    return "'" + str(path).replace("'", "\\'") + "'"
+
+
+def run_folder(text: str, *, verb: str) -> Path:
+    """The folder of a run. Raises ``Refused`` when it holds none."""
+    folder = Path(text).expanduser()
+    if (folder / ".hydra" / "config.yaml").is_file() and (folder / ".hydra" / "hydra.yaml").is_file():
+        return folder
+    runs = sorted(file.parents[1] for file in folder.glob("*/.hydra/config.yaml"))
+    if runs:
+        some = ", ".join(run.name for run in runs[:3])
+        raise Refused([f"{verb} {text}: holds {len(runs)} runs ({some}{', …' * (len(runs) > 3)}); name one of them"])
+    what = "it has no .hydra/config.yaml" if folder.is_dir() else "there is no such folder"
+    raise Refused([f"{verb} {text}: is not the folder of a run: {what}"])
 
 
 def group_options(folders: Sequence[Path]) -> dict[str, dict[str, str]]:

@@ -9,7 +9,8 @@ from runner.config.schema import GROUPS
 
 USAGE = """\
 usage: python -m runner [key=value ...] [flags]          train
-       runner [key=value ...] [flags]                    the same
+       python -m runner VERB ...                         works on what runs left behind
+       runner ...                                        the same
 
   python -m runner                                       trains the default on embedded data
   python -m runner model=vgg16 optimizer.lr=0.01         chooses an option of a group, sets a value
@@ -17,6 +18,10 @@ usage: python -m runner [key=value ...] [flags]          train
   python -m runner experiment=mnist_cae                  a named recipe
   python -m runner --config-path RUN/.hydra --config-name config
                                                          repeats a run from its folder
+
+verbs: resume RUN [key=value ...]                        goes on with a run that stopped; a larger budget extends it
+       reproduce RUN [--until-epoch N] [key=value ...]   trains again elsewhere: IDENTICAL, or where not, and why
+       diff RUN RUN                                      compares two runs
 
 flags: -m, --multirun      sweep over comma-separated values
        --cfg job           print the composed configuration and leave

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from runner.cli import argv as arguments
 from runner.cli.errors import reported
 from runner.problem import Refused
+
+VERBS = ("diff", "reproduce", "resume")  # each a module beside this one
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,12 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: list[str]) -> int:
     if argv and arguments.is_verb(argv[0]):
-        from runner.config.schema import GROUPS
-        from runner.preflight.settings import closest
-
-        raise Refused(
-            [f"{argv[0]}: is neither a verb nor an override like model=vgg16; {closest(argv[0], GROUPS)}".rstrip("; ")]
-        )
+        return _verb(argv[0], argv[1:])
     if "--version" in argv:
         import importlib.metadata
 
@@ -34,24 +32,35 @@ def _main(argv: list[str]) -> int:
     return train(argv)
 
 
+def _verb(name: str, argv: Sequence[str]) -> int:
+    if name not in VERBS:
+        from runner.config.schema import GROUPS
+        from runner.preflight.settings import closest
+
+        remedy = closest(name, [*VERBS, *GROUPS])
+        raise Refused([f"{name}: is neither a verb nor an override like model=vgg16; {remedy}".rstrip("; ")])
+    if {"-h", "--help"} & set(argv):
+        from runner.cli.help import USAGE
+
+        print(USAGE)
+        return 0
+    status: int = import_module(f"runner.cli.{name}").main(argv)
+    return status
+
+
 def train(argv: Sequence[str]) -> int:
     """Train one run, or a sweep with ``-m``."""
-    from hydra._internal.utils import get_args_parser
-
     from runner.cli import app, saved_run
     from runner.cli.help import help_text
     from runner.config.conf_dir import conf_dir
     from runner.config.schema import register
 
-    parser = get_args_parser()
-    args = arguments.parse(parser, argv)
-    folders = [conf_dir(), *([Path(args.config_dir)] if args.config_dir else [])]
-    options = arguments.group_options(folders)
-    if args.help:
-        print(help_text(options))
+    command = arguments.of_hydra(argv)
+    if command.args.help:
+        print(help_text(command.options))
         return 0
     register()
-    args.overrides = arguments.normalised(args.overrides, options)
+    args = command.args
     saved_run.refuse_as_config_dir(args.config_dir)
     config_name = args.config_name or "config"
     if args.config_path is not None:
@@ -59,4 +68,4 @@ def train(argv: Sequence[str]) -> int:
         if config_name != "config":
             raise Refused([f"--config-name={config_name}: a saved run's configuration is called config"])
         config_name, args.overrides = saved_run.register(Path(args.config_path), args.overrides)
-    return app.start(args, parser, conf_dir=str(conf_dir()), config_name=config_name)
+    return app.start(args, command.parser, conf_dir=str(conf_dir()), config_name=config_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,28 @@ def register(folder: Path, overrides: Sequence[str]) -> tuple[str, list[str]]:
         },
     }
     ConfigStore.instance().store(name=NAME, node=OmegaConf.create(node))
-    return NAME, list(overrides)
+    freed = ["trainer.steps=null"] if "trainer.epochs" in given and "trainer.steps" not in given else []
+    return NAME, [*overrides, *freed]  # steps of the saved run would outrank the epochs that are asked for now
+
+
+def write(folder: Path, cfg: DictConfig, hydra: DictConfig) -> None:
+    """Keep a run's configuration in its ``.hydra/``, as Hydra would: but each file appears whole.
+
+    A run that goes on keeps Hydra's settings of its start, and has its overrides added to those before.
+    """
+    kept = folder / ".hydra"
+    kept.mkdir(exist_ok=True)
+    overrides = [str(override) for override in OmegaConf.select(hydra, "hydra.overrides.task") or []]
+    files = {"config.yaml": OmegaConf.to_yaml(cfg), "hydra.yaml": OmegaConf.to_yaml(hydra)}
+    if is_saved_run(kept):
+        if (kept / "overrides.yaml").is_file():
+            overrides = [*map(str, OmegaConf.load(kept / "overrides.yaml")), *overrides]
+        del files["hydra.yaml"]
+    files["overrides.yaml"] = OmegaConf.to_yaml(OmegaConf.create(overrides))
+    for name, text in reversed(files.items()):  # config.yaml last: with it, there is a run
+        temporary = kept / f".{name}.{os.getpid()}"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(kept / name)
 
 
 def _shipped_hydra() -> dict[str, Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runner.observers.observer import Observer
     from runner.optim import Scheduler
     from runner.plan import Plan
+    from runner.stopping import Stopping
     from runner.tasks.task import Task
 
 OPTIMIZER_SETTINGS = ("groups", "decay_norms_and_biases")  # ours, not arguments of the optimizer's target
@@ -142,6 +143,10 @@ def build_metrics(cfg: DictConfig, spec: Spec) -> Metrics:
 
     built = {name: instantiate(node, num_classes=spec.num_classes) for name, node in cfg.metrics.items()}
     return Metrics(built)
+
+
+def build_stopping(cfg: DictConfig) -> dict[str, Stopping]:
+    return {str(name): instantiate(node) for name, node in (cfg.stopping or {}).items() if node is not None}
 
 
 def build_augmentation(cfg: DictConfig) -> Any:

@@ -40,6 +40,9 @@ class TrainerConfig:
     evaluate_every_steps: int | None = described("Evaluation cadence in steps. The last step is always evaluated.")
     save_every_epochs: float | None = described("Checkpoint cadence. Not used when save_every_steps is given.")
     save_every_steps: int | None = described("Checkpoint cadence in steps. The last step is always saved.")
+    save_every_s: float | None = described(
+        "Seconds after which a checkpoint is due, besides the cadence; null leaves it to the cadence."
+    )
     log_every_steps: int = described("Steps between two logged training losses; each costs one transfer to the host.")
     best: dict[str, str] = described(
         "Validation metrics that choose a checkpoint best_<metric>.pt, each with its direction: {accuracy: max}."
@@ -68,6 +71,9 @@ class DebugConfig:
     train_only: bool = described(
         "Validate and test on the training samples, not augmented: overfitting is the aim.", False
     )
+    determinism: bool = described(
+        "Instead of training, take a few steps twice, with fast and with deterministic algorithms, and compare.", False
+    )
 
 
 @dataclass
@@ -83,9 +89,13 @@ class Config:
     optimizer: Any = described("How weights follow gradients; one for each network.")
     scheduler: Any = described("How the learning rate moves.")
     metrics: dict[str, Any] = chosen("What an evaluation measures besides the loss: any number of options.")
+    stopping: dict[str, Any] = chosen("Rules that end training before its budget is used: any number of options.")
     trainer: TrainerConfig = described("The training loop's settings.")
     logger: dict[str, Any] = chosen("Who looks on: any number of options.")
     debug: DebugConfig = described("Shortcuts for finding faults.")
+    init_from: str | None = described("A file of weights, or a run's folder, to start from instead of random weights.")
+    init_prefix: str | None = described("Of the file take only the names that begin with this, and take it off them.")
+    init_pattern: str | None = described("Load only weights whose names match this glob; the others start at random.")
 
 
 GROUPS = (
@@ -97,6 +107,7 @@ GROUPS = (
     "optimizer",
     "scheduler",
     "metrics",
+    "stopping",
     "trainer",
     "logger",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from itertools import islice
 from typing import Protocol
 
 import torch
@@ -99,6 +100,14 @@ class Data:
         batches = self.feeds["train"].batches(order, first_step=first_step)
         for step, batch in enumerate(batches, first_step):
             yield self.prepare.train(batch, step)
+
+    def first(self, name: str) -> tuple[Tensor, ...]:
+        """The first batch of "train" (what step 1 is made of), "valid" or "test". No process is started to read it."""
+        if name == "train":
+            order = training_order(self.size(name), self.batch_size, randomness=self.randomness)
+            return self.prepare.train(next(self.feeds[name].batches(islice(order, 1), workers=0)), 0)
+        order = evaluation_order(self.size(name), self.eval_batch_size)
+        return self.prepare.evaluate(next(self.feeds[name].batches(islice(order, 1), workers=0)))
 
     def part(self, name: str) -> Iterator[tuple[Tensor, ...]]:
         order = evaluation_order(self.size(name), self.eval_batch_size)

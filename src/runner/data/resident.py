@@ -32,8 +32,13 @@ class Feed(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batches(self, indices: Iterable[Tensor], *, first_step: int = 0) -> Iterator[tuple[Tensor, ...]]:
-        """``first_step`` numbers the first batch; draws for single examples are a function of that number."""
+    def batches(
+        self, indices: Iterable[Tensor], *, first_step: int = 0, workers: int | None = None
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """``first_step`` numbers the first batch; draws for single examples are a function of that number.
+
+        ``workers`` replaces the number of reading processes, if there are any.
+        """
         ...
 
 
@@ -47,7 +52,13 @@ class Resident:
     def __len__(self) -> int:
         return len(self.tensors[0])
 
-    def batches(self, indices: Iterable[Tensor], *, first_step: int = 0) -> Iterator[tuple[Tensor, ...]]:  # noqa: ARG002
+    def batches(
+        self,
+        indices: Iterable[Tensor],
+        *,
+        first_step: int = 0,  # noqa: ARG002
+        workers: int | None = None,  # noqa: ARG002
+    ) -> Iterator[tuple[Tensor, ...]]:
         for index in indices:
             here = moved(index, self.device)
             # On uint8, index_select is several times faster than tensor[index].

@@ -42,13 +42,16 @@ class Streamed:
     def __len__(self) -> int:
         return len(self.reader)
 
-    def batches(self, indices: Iterable[Tensor], *, first_step: int = 0) -> Iterator[tuple[Tensor, ...]]:
+    def batches(
+        self, indices: Iterable[Tensor], *, first_step: int = 0, workers: int | None = None
+    ) -> Iterator[tuple[Tensor, ...]]:
+        workers = self.workers if workers is None else workers
         loader: DataLoader[Any] = DataLoader(
             self.reader,
             batch_sampler=keys(indices, first_step=first_step),  # any iterable will do
-            num_workers=self.workers,
+            num_workers=workers,
             pin_memory=self.device.type == "cuda",
-            prefetch_factor=4 if self.workers else None,
+            prefetch_factor=4 if workers else None,
             generator=torch.Generator(),  # otherwise the loader draws from the run's own
         )
         try:

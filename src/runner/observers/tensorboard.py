@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.observers.observer import EvaluationRecord, Outcome, RunInfo, StepRecord
@@ -39,6 +41,7 @@ class TensorBoard:
             ) from None
         folder = run.folder / "tensorboard"
         resumed = folder.is_dir() and any(folder.glob("events.*"))
+        _wait_for_another_second(folder)
         # purge_step hides that step and all after it; first_step itself was completed, and stays.
         self._writer = SummaryWriter(str(folder), purge_step=run.first_step + 1 if resumed else None)
         if run.config_text and not resumed:
@@ -84,6 +87,13 @@ class TensorBoard:
             values = parameter.detach().float()
             if parameter.requires_grad and values.numel() and bool(values.isfinite().all()):  # host sync
                 self._writer.add_histogram(f"weights/{name}", values, step)
+
+
+def _wait_for_another_second(folder: Path) -> None:
+    """Event files are read in the order of their names, which begin with the second in which they were made."""
+    seconds = [int(file.name.split(".")[3]) for file in folder.glob("events.out.tfevents.*")]
+    while seconds and int(time.time()) == max(seconds):
+        time.sleep(0.02)
 
 
 def _flat(hparams: Mapping[str, Any]) -> dict[str, str | float | int]:

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from runner.optim.arguments import checked_interval
 
+_LENGTH = ("total_steps", "_schedule_phases")  # what one-cycle saves of its length: an extended run has another
 _SCHEDULED = ("lr", "momentum", "betas")  # what torch's schedulers write into an optimizer's groups
 
 
@@ -108,7 +109,8 @@ class Schedule:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.scheduler.load_state_dict(dict(state["scheduler"]))  # torch takes keys out of what it is given
+        kept = {key: value for key, value in state["scheduler"].items() if key not in _LENGTH}
+        self.scheduler.load_state_dict(kept)
         for group, values in zip(self.scheduler.optimizer.param_groups, state["groups"], strict=True):
             group.update(values)
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, open_dict
 
 from runner.config import build
 from runner.preflight.folder import taken, unusable
+from runner.preflight.resume import resume_problems
 from runner.preflight.settings import settings_problems
 from runner.preflight.targets import target_problems
 from runner.problem import Problem
@@ -27,16 +28,21 @@ class Job:
     folder: Path
     overrides: Sequence[str] = ()
     choices: dict[str, str] = field(default_factory=dict)
+    resumes: bool = False  # goes on with the run that its folder holds
 
     @classmethod
-    def of(cls, composed: DictConfig, *, name: str, folder: Path, overrides: Sequence[str]) -> Job:
+    def of(
+        cls, composed: DictConfig, *, name: str, folder: Path, overrides: Sequence[str], resumes: bool = False
+    ) -> Job:
         """From what Hydra composed: its own part is taken off."""
         cfg = composed.copy()
         with open_dict(cfg):
             del cfg["hydra"]
+        if resumes:  # the weights come from a checkpoint: the file that they began with may be gone
+            cfg.init_from = cfg.init_prefix = cfg.init_pattern = None
         choices = composed.hydra.runtime.choices.items()
         given = {str(group): str(option) for group, option in choices if option is not None}
-        return cls(name=name, cfg=cfg, folder=folder, overrides=list(overrides), choices=given)
+        return cls(name=name, cfg=cfg, folder=folder, overrides=list(overrides), choices=given, resumes=resumes)
 
 
 def check(jobs: Sequence[Job], *, sweep_folder: Path | None = None) -> list[str]:
@@ -46,7 +52,7 @@ def check(jobs: Sequence[Job], *, sweep_folder: Path | None = None) -> list[str]
         for problem in _problems(twins[0]):
             lines.setdefault(_named(problem, twins[0]).line(), []).extend(job.name for job in twins)
     for job in jobs:
-        for problem in taken(job.folder, job.cfg):
+        for problem in (resume_problems if job.resumes else taken)(job.folder, job.cfg):
             lines.setdefault(problem.line(), []).append(job.name)
     where, key = (jobs[0].folder, "hydra.run.dir") if sweep_folder is None else (sweep_folder, "hydra.sweep.dir")
     for problem in unusable(where, key):

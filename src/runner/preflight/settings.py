@@ -12,6 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from runner.config.build import plain
 from runner.config.schema import CHOICES, Config, DebugConfig, TrainerConfig
+from runner.preflight.initial import init_settings_problems
 from runner.problem import Problem
 
 AT_LEAST_ONE = ("batch_size", "eval_batch_size", "micro_batches", "log_every_steps", "steps", "threads")
@@ -21,6 +22,7 @@ POSITIVE = (
     "evaluate_every_steps",
     "save_every_epochs",
     "save_every_steps",
+    "save_every_s",
 )
 LIMITS = ("clip_norm", "clip_value")
 MAX_THREADS = 1024
@@ -34,7 +36,7 @@ def closest(name: str, names: Iterable[str]) -> str:
 
 def settings_problems(cfg: DictConfig, overrides: Sequence[str] = ()) -> list[Problem]:
     """Missing values, keys that nothing reads, values out of range. ``overrides`` are those of the command line."""
-    found = [*_unresolved(cfg), *_unread(cfg), *_doubled(overrides)]
+    found = [*_unresolved(cfg), *_unread(cfg), *_doubled(overrides), *init_settings_problems(cfg)]
     if not any(problem.key.startswith(("trainer", "debug")) and problem.value == "???" for problem in found):
         found += [*_trainer(cfg.trainer), *_debug(cfg.debug)]
     return found

@@ -23,7 +23,7 @@ FACTS = {
 """What the composition root passes to the targets of a group by name."""
 
 ONE = ("task", "dataset", "augmentation", "model", "loss", "scheduler")
-NAMED = ("metrics", "logger")  # several descriptions, each under its name
+NAMED = ("metrics", "stopping", "logger")  # several descriptions, each under its name
 
 
 def target_problems(cfg: DictConfig) -> list[Problem]:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from runner.batch import Batch
+from runner.composition import make_plan
 from runner.config import build
 from runner.data.data import check_resident
 from runner.data.source import Spec, Splits
@@ -22,9 +23,9 @@ from runner.metrics import Metrics
 from runner.numerics import resolve_device
 from runner.optim import Scheduler
 from runner.plan import Plan
+from runner.preflight.initial import init_problems
 from runner.preflight.settings import closest
 from runner.problem import Problem
-from runner.run import make_plan
 from runner.tasks.task import Task
 from runner.update import loss_label
 
@@ -80,6 +81,7 @@ class Trial:
         with torch.device(self.device):
             task = self._task()
         if task is not None:
+            self.problems += init_problems(self.cfg, task)
             names = self._step(task, plan)
             if names is not None:
                 self._names(names)
@@ -137,16 +139,20 @@ class Trial:
             return None
         names = set(recorder.means) | self._measured(recorder, task)
         networks = task.networks()
-        self._monitors(schedules, names, [loss_label(name, alone=len(networks) == 1) for name in networks])
+        losses = [loss_label(name, alone=len(networks) == 1) for name in networks]
+        self._monitors(schedules, [*(f"valid/{name}" for name in sorted(names)), *losses])
         return names
 
-    def _monitors(self, schedules: list[Scheduler], names: set[str], losses: list[str]) -> None:
-        """A schedule must follow something that is measured."""
-        measured = [*(f"valid/{name}" for name in sorted(names)), *losses]
-        for monitor in {schedule.monitor for schedule in schedules if schedule.monitor is not None}:
-            if monitor not in measured:
+    def _monitors(self, schedules: list[Scheduler], measured: list[str]) -> None:
+        """A schedule, and a rule that ends training, must follow something that is measured."""
+        followed = {("scheduler.monitor", schedule.monitor) for schedule in schedules}
+        for name, node in self.cfg.stopping.items():
+            rule = None if node is None else self._try(f"stopping.{name}", functools.partial(build.instantiate, node))
+            followed.add((f"stopping.{name}.monitor", getattr(rule, "monitor", None)))
+        for key, monitor in sorted(followed, key=str):
+            if monitor is not None and monitor not in measured:
                 text = f"is not measured; there are: {', '.join(measured)}"
-                self.problems.append(Problem("scheduler.monitor", monitor, text, closest(monitor, measured)))
+                self.problems.append(Problem(key, monitor, text, closest(monitor, measured)))
 
     def _measured(self, recorder: Recorder, task: Task) -> set[str]:
         names: set[str] = set()
