@@ -58,6 +58,7 @@ def start_from(
     facts: dict[str, Any] = {"path": str(fitted.file.path.resolve()), "sha256": sha256}
     if fitted.file.step is not None:
         facts["step"] = fitted.file.step
+    facts["report"] = fitted.report()
     return {"init": facts | {"loaded": len(fitted.loaded), "kept": [*fitted.kept], "unused": [*fitted.unused]}}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from runner.interrupt import stops_on_signals
 from runner.manner import Manner
 from runner.numerics import numerics, resolve_device
 from runner.observers import digests
-from runner.observers.observer import Outcome, RunInfo
+from runner.observers.observer import Observer, Outcome, RunInfo
 from runner.problem import Failed, Interrupted
 from runner.results.manifest import RunRecord
 from runner.results.summary import layer_table
@@ -28,8 +30,17 @@ from runner.tasks.task import Task
 log = logging.getLogger(__name__)
 
 
-def run(cfg: DictConfig, folder: Path, *, name: str, manner: Manner | None = None) -> dict[str, float]:
+def run(
+    cfg: DictConfig,
+    folder: Path,
+    *,
+    name: str,
+    manner: Manner | None = None,
+    observers: Sequence[Observer] = (),
+) -> dict[str, float]:
     """Train what ``cfg`` describes and leave the results in ``folder``; the final scores, empty when left off before.
+
+    ``observers`` look on besides those of ``logger``.
 
     Raises ``Interrupted`` when it was asked to stop (its state is saved), and whatever made it fail; ``status.json``
     says which.
@@ -50,7 +61,7 @@ def run(cfg: DictConfig, folder: Path, *, name: str, manner: Manner | None = Non
             if cfg.debug.determinism:
                 return _examined(cfg, record, device)
             with stops_on_signals(state):
-                return _train(_started(cfg, record, name, device, state, manner), record)
+                return _train(_started(cfg, record, device, state, manner, observers), record)
         except BaseException as error:
             _record_failure(record, state, error)
             if isinstance(error, SystemExit):  # would end a sweep, and say nothing
@@ -71,26 +82,27 @@ def _record_failure(record: RunRecord, state: State, error: BaseException) -> No
 
 
 def _train(session: Session, record: RunRecord) -> dict[str, float]:
-    outcome = Outcome("failed", 0, {})
+    with _explained(session, record.folder):
+        outcome = _watched(session)
+        # Last: a run that is recorded as completed has left all that it leaves, whenever it was killed.
+        _record(outcome, session, record)
+        return dict(outcome.metrics)
+
+
+def _watched(session: Session) -> Outcome:
+    """Train, and score what came out; the observers know it by the end."""
     state = session.state
+    outcome = Outcome("failed", 0, {})
     try:
         session.train()
         _heed(state)
         if state.goes_on(session.plan.total_steps):
             outcome = Outcome("interrupted", state.step, {}, "left off there, as asked")
-            record.end("interrupted", step=state.step, reason=outcome.reason, evaluations=_evaluations(record.folder))
-            return {}
-        scores = session.evaluate("test", state.step)
-        _heed(state)  # asked during the last evaluation: a sweep must hear of it, too
-        _record_completion(session, record, scores)
-        outcome = Outcome("completed", state.step, scores, state.ended)
-        return scores
-    except NonFiniteLoss as error:
-        outcome = Outcome("failed", state.step, {}, str(error))
-        raise Failed(_diverged(error, session, record.folder)) from error
-    except (NotSaved, OSError) as error:
-        outcome = Outcome("failed", state.step, {}, str(error))
-        raise Failed(_unwritten(error, session, record.folder)) from error
+        else:
+            scores = session.evaluate("test", state.step)
+            _heed(state)  # asked during the last evaluation: a sweep must hear of it, too
+            outcome = Outcome("completed", state.step, scores, state.ended)
+        return outcome
     except Exception as error:
         outcome = Outcome("failed", state.step, {}, str(error))
         raise
@@ -101,17 +113,27 @@ def _train(session: Session, record: RunRecord) -> dict[str, float]:
         session.observers.finished(outcome)
 
 
-def _record_completion(session: Session, record: RunRecord, scores: dict[str, float]) -> None:
-    record.end(
-        "completed",
-        step=session.state.step,
-        reason=session.state.ended,
-        metrics=scores,
-        tables={f"test/{name}": table.tolist() for name, table in session.metrics.arrays().items()},
-        best=session.state.best,
-        evaluations=_evaluations(record.folder),
-        weights_sha256=digest.of_weights(session.task),
-    )
+@contextmanager
+def _explained(session: Session, folder: Path) -> Iterator[None]:
+    """Errors of training become ``Failed``, with what to do about them."""
+    try:
+        yield
+    except NonFiniteLoss as error:
+        raise Failed(_diverged(error, session, folder)) from error
+    except (NotSaved, OSError) as error:
+        raise Failed(_unwritten(error, session, folder)) from error
+
+
+def _record(outcome: Outcome, session: Session, record: RunRecord) -> None:
+    facts: dict[str, Any] = {"evaluations": _evaluations(record.folder)}
+    if outcome.state == "completed":
+        facts |= {
+            "metrics": dict(outcome.metrics),
+            "tables": {f"test/{name}": table.tolist() for name, table in session.metrics.arrays().items()},
+            "best": session.state.best,
+            "weights_sha256": digest.of_weights(session.task),
+        }
+    record.end(outcome.state, step=outcome.step, reason=outcome.reason, **facts)
 
 
 def _heed(state: State) -> None:
@@ -143,12 +165,22 @@ def _checkpoints(session: Session) -> FolderCheckpoints:
 
 
 def _started(
-    cfg: DictConfig, record: RunRecord, name: str, device: torch.device, state: State, manner: Manner
+    cfg: DictConfig,
+    record: RunRecord,
+    device: torch.device,
+    state: State,
+    manner: Manner,
+    observers: Sequence[Observer],
 ) -> Session:
     """All that ``cfg`` describes, at the first step or where the newest checkpoint stands; observers are told."""
     folder = record.folder
-    observers = [digests.Digests(), *build.build_observers(cfg)]
-    made = compose(cfg, device=device, state=state, observers=observers, checkpoints_folder=folder / "checkpoints")
+    made = compose(
+        cfg,
+        device=device,
+        state=state,
+        observers=[digests.Digests(), *build.build_observers(cfg), *observers],
+        checkpoints_folder=folder / "checkpoints",
+    )
     session = made.session
     session.plan = session.plan.until(manner.until_steps)
     if not (manner.resume and _checkpoints(session).restore() is not None):
@@ -157,7 +189,7 @@ def _started(
     record.session["first_step"] = state.step
     record.save()
     compile_networks(session.task, cfg.trainer.compile)
-    session.observers.started(_info(cfg, folder, name, made))
+    session.observers.started(_info(cfg, record, made))
     return session
 
 
@@ -171,7 +203,9 @@ def _begin(cfg: DictConfig, made: Composed, record: RunRecord) -> None:
 def _load_weights(cfg: DictConfig, task: Task) -> dict[str, Any]:
     if cfg.init_from is None:
         return {}
-    return initial.start_from(task, cfg.init_from, prefix=cfg.init_prefix, pattern=cfg.init_pattern)
+    facts = initial.start_from(task, cfg.init_from, prefix=cfg.init_prefix, pattern=cfg.init_pattern)
+    print(facts["init"]["report"])
+    return facts
 
 
 def _examined(cfg: DictConfig, record: RunRecord, device: torch.device) -> dict[str, float]:
@@ -190,11 +224,11 @@ def _examined(cfg: DictConfig, record: RunRecord, device: torch.device) -> dict[
     return {}
 
 
-def _info(cfg: DictConfig, folder: Path, name: str, made: Composed) -> RunInfo:
+def _info(cfg: DictConfig, record: RunRecord, made: Composed) -> RunInfo:
     session = made.session
     return RunInfo(
-        name=name,
-        folder=folder,
+        name=record.manifest["name"],
+        folder=record.folder,
         task=session.task,
         plan=session.plan,
         first_step=session.state.step,

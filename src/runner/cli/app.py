@@ -26,26 +26,35 @@ from runner.problem import Failed, Interrupted, Refused
 
 if TYPE_CHECKING:
     from runner.manner import Manner
+    from runner.observers.observer import Observer
 
 log = logging.getLogger(__name__)
 
 
-def start(args: argparse.Namespace, parser: argparse.ArgumentParser, *, conf_dir: str, config_name: str) -> int:
-    """Do what the parsed command line asks of Hydra; the exit status."""
-    with _hydra(args, conf_dir) as hydra:
-        return _answer(hydra, args, parser, config_name)
+def start(
+    args: argparse.Namespace,
+    parser: argparse.ArgumentParser,
+    *,
+    conf_dir: str,
+    config_name: str,
+    check_only: bool = False,
+) -> int:
+    """Do what the parsed command line asks of Hydra; the exit status. ``check_only``: of a run or sweep no more."""
+    with configured(args, conf_dir) as hydra:
+        return _answer(hydra, args, parser, config_name, check_only=check_only)
 
 
 def one_run(
     args: argparse.Namespace, *, conf_dir: str, config_name: str, overrides: Sequence[str], manner: Manner
 ) -> Path:
     """A single run in a manner of its own; its folder. Raises as a run does."""
-    with _hydra(args, conf_dir) as hydra:
+    with configured(args, conf_dir) as hydra:
         return _single(hydra, config_name, list(overrides), manner)
 
 
 @contextmanager
-def _hydra(args: argparse.Namespace, conf_dir: str) -> Iterator[Hydra]:
+def configured(args: argparse.Namespace, conf_dir: str) -> Iterator[Hydra]:
+    """Hydra over the shipped groups, and those of ``--config-dir``. Raises ``Refused`` for no such folder."""
     search_path = create_config_search_path(conf_dir)
     if args.config_dir is not None:
         extra = os.path.abspath(args.config_dir)  # noqa: PTH100 - as Hydra does: no symlinks resolved
@@ -61,7 +70,9 @@ def _hydra(args: argparse.Namespace, conf_dir: str) -> Iterator[Hydra]:
         GlobalHydra.instance().clear()
 
 
-def _answer(hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentParser, config_name: str) -> int:
+def _answer(
+    hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentParser, config_name: str, *, check_only: bool
+) -> int:
     if args.experimental_rerun is not None:
         raise Refused(["--experimental-rerun: is not for this program; repeat a run with --config-path RUN/.hydra"])
     if args.hydra_help:
@@ -79,14 +90,21 @@ def _answer(hydra: Hydra, args: argparse.Namespace, parser: argparse.ArgumentPar
     elif args.info:
         hydra.show_info(args.info, config_name=config_name, overrides=args.overrides)
     elif args.multirun:
-        return _multirun(hydra, config_name, args.overrides)
+        from runner.cli import sweeps
+
+        return sweeps.multirun(hydra, config_name, args.overrides, check_only=check_only)
+    elif check_only:
+        _, folder = checked(hydra, config_name, args.overrides)
+        print(f"ready: {folder}")
     else:
         _single(hydra, config_name, args.overrides)
     return 0
 
 
-def task_function(cfg: DictConfig, *, manner: Manner | None = None) -> dict[str, float]:
-    """What Hydra calls for each job, in whatever process its launcher starts.
+def task_function(
+    cfg: DictConfig, *, manner: Manner | None = None, observers: Sequence[Observer] = ()
+) -> dict[str, float]:
+    """What Hydra calls for each job, in whatever process its launcher starts. ``observers`` are those of ``run``.
 
     The folder is this process's alone from here on, and its ``.hydra/`` appears whole.
     """
@@ -103,12 +121,14 @@ def task_function(cfg: DictConfig, *, manner: Manner | None = None) -> dict[str,
         if others:  # since the checks, another process was faster
             raise Refused(others)
         saved_run.write(folder, cfg, OmegaConf.create({"hydra": HydraConfig.get()}))
-        return run(cfg, folder, name=folder.name, manner=manner)
+        return run(cfg, folder, name=folder.name, manner=manner, observers=observers)
 
 
-def _single(hydra: Hydra, config_name: str, overrides: list[str], manner: Manner | None = None) -> Path:
+def checked(
+    hydra: Hydra, config_name: str, overrides: list[str], manner: Manner | None = None
+) -> tuple[DictConfig, Path]:
+    """A single run's whole configuration and its folder. Raises ``Refused`` with all that is wrong."""
     from runner.preflight import Job, check
-    from runner.preflight.folder import make_folder
 
     cfg = composed(lambda some: hydra.compose_config(config_name, list(some), run_mode=RunMode.RUN), overrides)
     refuse_chdir(cfg)
@@ -118,6 +138,13 @@ def _single(hydra: Hydra, config_name: str, overrides: list[str], manner: Manner
     problems = check([Job.of(cfg, name=folder.name, folder=folder, overrides=overrides, resumes=resumes)])
     if problems:
         raise Refused(problems)
+    return cfg, folder
+
+
+def _single(hydra: Hydra, config_name: str, overrides: list[str], manner: Manner | None = None) -> Path:
+    from runner.preflight.folder import make_folder
+
+    cfg, folder = checked(hydra, config_name, overrides, manner)
     make_folder(folder, "hydra.run.dir")
     callbacks = Callbacks(cfg)
     callbacks.on_run_start(config=cfg, config_name=config_name)
@@ -130,33 +157,13 @@ def _single(hydra: Hydra, config_name: str, overrides: list[str], manner: Manner
             job_subdir_key=None,
         )
     except Interrupted as error:
-        raise Interrupted(f"{error}; to go on: python -m runner resume {folder}") from error
+        told = f"{error}; the state is saved in {folder / 'checkpoints' / 'last.pt'}"
+        raise Interrupted(f"{told}; to go on: python -m runner resume {folder}") from error
     callbacks.on_run_end(config=cfg, config_name=config_name, job_return=ret)
     if ret.status != JobStatus.COMPLETED:
         raise ret._return_value if isinstance(ret._return_value, Refused) else failure(ret, folder)
     print(farewell(folder, {} if "console" in cfg.logger else ret.return_value, curves="tensorboard" in cfg.logger))
     return folder
-
-
-def _multirun(hydra: Hydra, config_name: str, overrides: list[str]) -> int:
-    cfg = composed(lambda some: hydra.compose_config(config_name, list(some), run_mode=RunMode.MULTIRUN), overrides)
-    refuse_chdir(cfg)
-    sweeper = str(cfg.hydra.sweeper._target_)
-    if not sweeper.startswith("hydra_plugins.runner_plugins."):
-        raise Refused([f"hydra/sweeper must be runner: {sweeper} would start jobs unchecked; leave it out"])
-    returns = hydra.multirun(config_name=config_name, task_function=task_function, overrides=overrides)
-    folders = [Path(job.hydra_cfg.hydra.runtime.output_dir) for _, job in returns]
-    losers = [
-        failure(job, folder)
-        for (_, job), folder in zip(returns, folders, strict=True)
-        if job.status != JobStatus.COMPLETED
-    ]
-    print(f"{len(returns) - len(losers)} of {len(returns)} runs completed")
-    for loser in losers:
-        print(f"  FAILED {loser}")
-    curves = any("tensorboard" in job.cfg.logger for _, job in returns)
-    print(farewell(folders[0].parent, {}, curves=curves))
-    return 1 if losers else 0
 
 
 def refuse_chdir(cfg: DictConfig) -> None:

@@ -60,7 +60,7 @@ def of_run(argv: Sequence[str], *, verb: str) -> tuple[Path, Command]:
     for flag in ("multirun", "cfg", "config_path", "config_name", "info", "shell_completion", "hydra_help"):
         if getattr(args, flag, None):
             raise Refused([f"--{flag.replace('_', '-')}: has no meaning for {verb}; leave it out"])
-    folders = [word for word in args.overrides if is_verb(word) or Path(word).expanduser().is_dir()]  # vgg16__0__lr=0.1
+    folders = [word for word in args.overrides if is_verb(word) or Path(word).is_dir()]  # vgg16__0__lr=0.1
     if len(folders) != 1:
         got = ", ".join(folders) or "none"
         raise Refused([f"{verb}: takes the folder of one run, got {got}; python -m runner {verb} RUN [key=value ...]"])
@@ -87,12 +87,19 @@ def quoted(path: Path) -> str:
     return "'" + str(path).replace("'", "\\'") + "'"
 
 
+def sweep_in(command: Command) -> Path | None:
+    """The one folder among the words of a command that holds a sweep, if there is one."""
+    found = [Path(word).expanduser() for word in command.args.overrides if is_verb(word)]
+    sweeps = [folder for folder in found if (folder / "sweep.json").is_file()]
+    return sweeps[0] if len(sweeps) == len(found) == 1 else None
+
+
 def run_folder(text: str, *, verb: str) -> Path:
     """The folder of a run. Raises ``Refused`` when it holds none."""
     folder = Path(text).expanduser()
     if (folder / ".hydra" / "config.yaml").is_file() and (folder / ".hydra" / "hydra.yaml").is_file():
         return folder
-    runs = sorted(file.parents[1] for file in folder.glob("*/.hydra/config.yaml"))
+    runs = sorted(file.parents[1] for file in folder.glob("*/.hydra/config.yaml"))  # of a sweep
     if runs:
         some = ", ".join(run.name for run in runs[:3])
         raise Refused([f"{verb} {text}: holds {len(runs)} runs ({some}{', …' * (len(runs) > 3)}); name one of them"])
@@ -114,6 +121,9 @@ def group_options(folders: Sequence[Path]) -> dict[str, dict[str, str]]:
 OPEN = ("trainer.best", "optimizer.groups")  # settings that take any key: no + is asked for
 
 
+SHORT = {"retry_failed": "hydra.sweeper.retry_failed", "fail_fast": "hydra.launcher.fail_fast"}  # of a sweep
+
+
 def normalised(overrides: Sequence[str], options: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Overrides with the options of groups in their own case: ``model=VGG16`` becomes ``model=vgg16``.
 
@@ -124,6 +134,8 @@ def normalised(overrides: Sequence[str], options: Mapping[str, Mapping[str, str]
 
 def _normalised(override: str, options: Mapping[str, Mapping[str, str]]) -> str:
     key, equals, value = override.partition("=")
+    if key in SHORT:
+        return f"{SHORT[key]}{equals}{value}"
     group = key.lstrip("+").partition("@")[0]
     if equals and any(key == name or key.startswith(f"{name}.") for name in OPEN):
         return f"++{override}"

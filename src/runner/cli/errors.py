@@ -24,7 +24,7 @@ def reported(work: Callable[[], int]) -> int:
     except Refused as error:
         return _say(error, REFUSED, error.problems)
     except Interrupted as error:
-        return _say(error, INTERRUPTED, [f"{error}; the state is saved in checkpoints/last.pt"])
+        return _say(error, INTERRUPTED, [str(error)])
     except KeyboardInterrupt as error:
         return _say(error, INTERRUPTED, ["interrupted"])
     except Failed as error:

@@ -11,7 +11,7 @@ from runner.cli import argv as arguments
 from runner.cli.errors import reported
 from runner.problem import Refused
 
-VERBS = ("diff", "reproduce", "resume")  # each a module beside this one
+VERBS = ("check", "diff", "report", "reproduce", "resume", "status")  # each a module beside this one
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,8 +48,8 @@ def _verb(name: str, argv: Sequence[str]) -> int:
     return status
 
 
-def train(argv: Sequence[str]) -> int:
-    """Train one run, or a sweep with ``-m``."""
+def train(argv: Sequence[str], *, check_only: bool = False) -> int:
+    """Train one run, or a sweep with ``-m``; or only check it."""
     from runner.cli import app, saved_run
     from runner.cli.help import help_text
     from runner.config.conf_dir import conf_dir
@@ -68,4 +68,4 @@ def train(argv: Sequence[str]) -> int:
         if config_name != "config":
             raise Refused([f"--config-name={config_name}: a saved run's configuration is called config"])
         config_name, args.overrides = saved_run.register(Path(args.config_path), args.overrides)
-    return app.start(args, command.parser, conf_dir=str(conf_dir()), config_name=config_name)
+    return app.start(args, command.parser, conf_dir=str(conf_dir()), config_name=config_name, check_only=check_only)

@@ -1,12 +1,14 @@
-"""``python -m runner resume RUN``: go on with a run, in its folder."""
+"""``python -m runner resume RUN``: go on with a run, or with a sweep, in its folder."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from runner.cli import argv as arguments
 from runner.config.identity import BUDGET
+from runner.problem import Refused
 from runner.results.manifest import read_json
 
 
@@ -17,10 +19,17 @@ def main(argv: Sequence[str]) -> int:
     from runner.config.schema import register
     from runner.manner import Manner
 
+    whole = arguments.of_hydra(argv)
+    sweep = arguments.sweep_in(whole)
+    if sweep is not None:
+        return _resume_sweep(sweep, whole)
     folder, command = arguments.of_run(argv, verb="resume")
-    if _is_complete(folder) and not extends(command.args.overrides):
-        step = read_json(folder / "status.json")["step"]
-        print(f"{folder} is complete, at step {step}; trainer.epochs=<more> extends it")
+    overrides = command.args.overrides
+    if _is_complete(folder) and not extends(overrides):
+        if overrides:
+            text = f"resume {folder}: is complete, {', '.join(overrides)} would change nothing"
+            raise Refused([f"{text}; trainer.epochs=<more> extends it"])
+        print(f"{folder} is complete, {_ending(read_json(folder / 'status.json'))}")
         return 0
     register()
     config_name, overrides = saved_run.register(folder / ".hydra", command.args.overrides)
@@ -36,8 +45,29 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _resume_sweep(folder: Path, command: arguments.Command) -> int:
+    from runner.cli import app, sweeps
+    from runner.config.conf_dir import conf_dir
+    from runner.config.schema import register
+
+    register()
+    overrides = [word for word in command.args.overrides if not arguments.is_verb(word)]
+    foreign = [word for word in overrides if not word.startswith(("hydra.", "hydra/"))]
+    if foreign:
+        text = "the jobs of a sweep are as they were frozen; change one by resuming its own folder"
+        raise Refused([f"{word}: {text}" for word in foreign])
+    with app.configured(command.args, str(conf_dir())) as hydra:
+        return sweeps.resume(hydra, "config", folder, [*overrides, f"hydra.sweep.dir={arguments.quoted(folder)}"])
+
+
 def _is_complete(folder: Path) -> bool:
     return read_json(folder / "status.json").get("state") == "completed"
+
+
+def _ending(status: Mapping[str, Any]) -> str:
+    if status["reason"]:
+        return f"ended at step {status['step']}: {status['reason']}"
+    return f"at step {status['step']}; trainer.epochs=<more> extends it"
 
 
 def extends(overrides: Sequence[str]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -65,6 +64,7 @@ def register(folder: Path, overrides: Sequence[str]) -> tuple[str, list[str]]:
             "_self_",
             *({"debug": None} for _ in range("debug" in given)),
             {"override hydra/sweeper": "runner"},
+            {"override hydra/launcher": "pool"},
             {"override hydra/job_logging": "runner"},
             {"override hydra/hydra_logging": "runner"},
         ],
@@ -86,17 +86,24 @@ def write(folder: Path, cfg: DictConfig, hydra: DictConfig) -> None:
     """
     kept = folder / ".hydra"
     kept.mkdir(exist_ok=True)
-    overrides = [str(override) for override in OmegaConf.select(hydra, "hydra.overrides.task") or []]
+    overrides = unresolved(hydra.hydra.overrides.task)
     files = {"config.yaml": OmegaConf.to_yaml(cfg), "hydra.yaml": OmegaConf.to_yaml(hydra)}
     if is_saved_run(kept):
         if (kept / "overrides.yaml").is_file():
-            overrides = [*map(str, OmegaConf.load(kept / "overrides.yaml")), *overrides]
+            overrides = [*unresolved(OmegaConf.load(kept / "overrides.yaml")), *overrides]
         del files["hydra.yaml"]
     files["overrides.yaml"] = OmegaConf.to_yaml(OmegaConf.create(overrides))
     for name, text in reversed(files.items()):  # config.yaml last: with it, there is a run
-        temporary = kept / f".{name}.{os.getpid()}"
+        temporary = kept / f".{name}.new"
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(kept / name)
+
+
+def unresolved(overrides: Any) -> list[str]:
+    """A list of overrides as they were given: ``dataset.seed=${seed}`` is no interpolation of the list itself."""
+    content = OmegaConf.to_container(overrides, resolve=False)
+    assert isinstance(content, list)
+    return [str(override) for override in content]
 
 
 def _shipped_hydra() -> dict[str, Any]:

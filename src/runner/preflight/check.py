@@ -12,8 +12,9 @@ from pathlib import Path
 from omegaconf import DictConfig, open_dict
 
 from runner.config import build
+from runner.preflight.disk import disk_problems, run_bytes
 from runner.preflight.folder import taken, unusable
-from runner.preflight.resume import resume_problems
+from runner.preflight.resume import data_problems, resume_problems
 from runner.preflight.settings import settings_problems
 from runner.preflight.targets import target_problems
 from runner.problem import Problem
@@ -48,14 +49,20 @@ class Job:
 def check(jobs: Sequence[Job], *, sweep_folder: Path | None = None) -> list[str]:
     """A line for each problem of each distinct configuration; seeds cost nothing extra. Empty when all is well."""
     lines: dict[str, list[str]] = {}
+    needed_bytes = 0
     for twins in _distinct(jobs):
-        for problem in _problems(twins[0]):
+        found, each_bytes = _problems(twins[0])
+        needed_bytes += each_bytes * sum(not job.resumes for job in twins)  # the files of the others are there
+        for problem in found:
             lines.setdefault(_named(problem, twins[0]).line(), []).extend(job.name for job in twins)
     for job in jobs:
         for problem in (resume_problems if job.resumes else taken)(job.folder, job.cfg):
             lines.setdefault(problem.line(), []).append(job.name)
+    for job in [job for job in jobs if job.resumes and not lines]:
+        for problem in data_problems(job.folder, job.cfg):
+            lines.setdefault(problem.line(), []).append(job.name)
     where, key = (jobs[0].folder, "hydra.run.dir") if sweep_folder is None else (sweep_folder, "hydra.sweep.dir")
-    for problem in unusable(where, key):
+    for problem in [*unusable(where, key), *disk_problems(where, key, needed_bytes=needed_bytes)]:
         lines.setdefault(problem.line(), []).extend(job.name for job in jobs)
     if len(jobs) == 1:
         return list(lines)
@@ -76,22 +83,24 @@ def _distinct(jobs: Sequence[Job]) -> list[list[Job]]:
     return list(groups.values())
 
 
-def _problems(job: Job) -> list[Problem]:
+def _problems(job: Job) -> tuple[list[Problem], int]:
+    """What is wrong with a job, and the bytes that its checkpoints will take, if that could be found out."""
     try:
         build.plain(job.cfg)
     except Exception as error:
-        return [Problem("configuration", None, " ".join(str(error).split()), "")]
+        return [Problem("configuration", None, " ".join(str(error).split()), "")], 0
     found = settings_problems(job.cfg, job.overrides)
     if any(problem.value == "???" or "${" in str(problem.value) for problem in found):
-        return found
+        return found, 0
     found += target_problems(job.cfg)
     if any(problem.key.startswith("dataset") for problem in found):
-        return found
-    return found + _data_and_trial(job.cfg, found)
+        return found, 0
+    tried, weights_bytes = _data_and_trial(job.cfg, found)
+    return found + tried, run_bytes(weights_bytes, best=len(job.cfg.trainer.best))
 
 
-def _data_and_trial(cfg: DictConfig, read: Sequence[Problem]) -> list[Problem]:
-    """What the data lacks; and what using everything once shows, when reading has found nothing.
+def _data_and_trial(cfg: DictConfig, read: Sequence[Problem]) -> tuple[list[Problem], int]:
+    """What the data lacks; and what using everything once shows, with the bytes of its weights.
 
     Data in hand are loaded whatever reading found elsewhere, a download waits until nothing else is wrong.
     """
@@ -106,10 +115,11 @@ def _data_and_trial(cfg: DictConfig, read: Sequence[Problem]) -> list[Problem]:
             traceback.print_exception(error)
         text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         found, splits = [Problem("dataset", None, text, "")], None
-    from runner.preflight.trial import device_problems, trial_problems
+    from runner.preflight.trial import device_problems, tried
 
-    tried = trial_problems(cfg, splits, clean=not read) if splits is not None else []
-    return [*found, *device_problems(cfg), *tried]
+    trial = tried(cfg, splits, clean=not read) if splits is not None else None
+    shown, weights_bytes = (trial.problems, trial.weights_bytes) if trial is not None else ([], 0)
+    return [*found, *device_problems(cfg), *shown], weights_bytes
 
 
 def _named(problem: Problem, job: Job) -> Problem:

@@ -63,9 +63,18 @@ def _checkpointed(folder: Path) -> tuple[int, list[str]]:
 
 
 def _budget_problems(folder: Path, cfg: DictConfig, trained_steps: int) -> Iterator[Problem]:
-    """A new budget that is not used, would take steps back, or could not be used up."""
-    in_steps = cfg.trainer.steps is not None
-    key, given = (BUDGET[1], cfg.trainer.steps) if in_steps else (BUDGET[0], cfg.trainer.epochs)
-    status = read_json(folder / "status.json")
-    if in_steps and cfg.trainer.steps == read_json(folder / "manifest.json").get("config", {}).get("trainer"):
+    """A new budget that has been used already, or cannot be used any more."""
+    trainer, status = cfg.trainer, read_json(folder / "status.json")
+    key, given = ("trainer.epochs", trainer.epochs) if trainer.steps is None else ("trainer.steps", trainer.steps)
+    if status.get("state") == "completed" and status.get("reason"):
+        remedy = f"start a new run; init_from={folder} takes over the weights"
+        yield Problem(key, given, f"is more, but a rule ended the training: {status['reason']}", remedy)
         return
+    steps_per_epoch = read_json(folder / "manifest.json").get("steps_per_epoch")
+    if not trained_steps or steps_per_epoch is None:
+        return
+    total = given if key == "trainer.steps" else round((given or 0) * steps_per_epoch)
+    if total < trained_steps:
+        epochs = f"{trained_steps / steps_per_epoch:g} epochs"
+        text = f"is less than what the run has trained ({trained_steps} steps, {epochs})"
+        yield Problem(key, given, text, f"set {key} to more, or leave it out")

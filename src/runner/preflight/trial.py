@@ -60,15 +60,15 @@ class Trial:
         self.problems: list[Problem] = []
         self.device = "meta"
         self.untraceable = False
+        self.weights_bytes = 0
 
-    def run(self) -> list[Problem]:
+    def run(self) -> None:
         """On meta tensors, which cost nothing; on the CPU where something cannot do without content."""
         for self.device in ("meta", "cpu"):
             self.problems, self.untraceable = [], False
             self._run()
             if not self.untraceable:
                 break
-        return self.problems
 
     def _run(self) -> None:
         augmentation = self._try("augmentation", lambda: build.build_augmentation(self.cfg))
@@ -81,6 +81,7 @@ class Trial:
         with torch.device(self.device):
             task = self._task()
         if task is not None:
+            self.weights_bytes = sum(tensor.nbytes for tensor in (*task.parameters(), *task.buffers()))
             self.problems += init_problems(self.cfg, task)
             names = self._step(task, plan)
             if names is not None:
@@ -256,13 +257,14 @@ def device_problems(cfg: DictConfig) -> list[Problem]:
     return []
 
 
-def trial_problems(cfg: DictConfig, splits: Splits, *, clean: bool = True) -> list[Problem]:
-    """What goes wrong when everything of ``cfg`` is built and used once, with the shapes of ``splits``.
+def tried(cfg: DictConfig, splits: Splits, *, clean: bool = True) -> Trial:
+    """Everything of ``cfg`` built and used once, with the shapes of ``splits``; its ``problems`` say what went wrong.
 
     Unless reading it found it ``clean``, only its durations are tried: the rest may not even be buildable.
     """
     trial = Trial(cfg, splits)
     if clean:
-        return trial.run()
-    trial.plan()
-    return trial.problems
+        trial.run()
+    else:
+        trial.plan()
+    return trial

@@ -1,0 +1,31 @@
+"""What the fork server of a sweep imports, so that no job has to. CUDA is not started, nor is a thread of ours.
+
+Importing it is all that it is for. It is imported last: what is loaded by then is the code of all jobs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from runner.results import provenance
+
+NAMES = (
+    *("torch._dynamo", "torch.utils.tensorboard"),  # torch's optimizers want the first: a second and more
+    *("torch.utils.flop_counter", "torch.utils.serialization", "tensorboard.plugins.hparams.metadata"),
+    *("runner.run", "runner.preflight.folder"),
+)
+WHOLE = ("models", "data", "observers", "optim", "losses", "metrics", "tasks")  # packages of ours
+
+for name in NAMES:
+    importlib.import_module(name)
+for package in WHOLE:
+    path = importlib.import_module(f"runner.{package}").__path__
+    for module in pkgutil.walk_packages(path, f"runner.{package}."):
+        importlib.import_module(module.name)
+
+provenance.environment()
+with TemporaryDirectory() as folder:  # what the code is now, when it is loaded: a file may be edited before a later job
+    provenance.code(Path(folder))
