@@ -52,13 +52,14 @@ def test_the_default_learns_the_digits_and_says_where_the_results_are(tmp_path: 
     assert "tensorboard --logdir" in output
     left = {"history.csv", "steps.csv", "summary.txt", "runner.log", "tensorboard", "checkpoints", ".hydra"}
     assert left <= {entry.name for entry in run.iterdir()}
-    assert {file.name for file in (run / "checkpoints").iterdir()} == {"last.pt", "best_accuracy.pt"}
+    assert {file.name for file in (run / "checkpoints").iterdir()} == {"last.pt", "previous.pt", "best_accuracy.pt"}
 
 
 def test_the_main_job(tmp_path: Path) -> None:
     ran("model=vgg16", "seed=0,1,2", "-m", *SMALL, cwd=tmp_path)
     (sweep,) = (tmp_path / "multirun").glob("*/*")
-    assert sorted(entry.name for entry in sweep.iterdir()) == ["multirun.yaml", "vgg16__0", "vgg16__1", "vgg16__2"]
+    assert sorted(runs_below(sweep)) == ["vgg16__0", "vgg16__1", "vgg16__2"]
+    assert {"sweep.json", "multirun.yaml", "report.html", "report.csv"} <= {entry.name for entry in sweep.iterdir()}
     found = [manifest(sweep / f"vgg16__{seed}") for seed in range(3)]
     assert [run["seed"] for run in found] == [0, 1, 2]
     assert all(run["status"] == "completed" for run in found)
@@ -109,7 +110,7 @@ def test_interrupting_a_sweep_starts_no_further_job(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert sorted(entry.name for entry in (tmp_path / "sweep").iterdir()) == ["mlp__0", "multirun.yaml"]
+    assert sorted(runs_below(tmp_path / "sweep")) == ["mlp__0"]
 
 
 @pytest.mark.parametrize(

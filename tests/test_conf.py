@@ -77,6 +77,11 @@ def test_schedulers(option: str, tmp_path: Path) -> None:
     assert trained(composed(*SMALL, *SHORT, "model=mlp", "model.hidden=[8]", f"scheduler={option}"), tmp_path)
 
 
+@pytest.mark.parametrize("option", options("stopping"))
+def test_stopping(option: str, tmp_path: Path) -> None:
+    assert trained(composed(*SMALL, *SHORT, "model=mlp", "model.hidden=[8]", f"stopping={option}"), tmp_path)
+
+
 @pytest.mark.parametrize("option", options("loss"))
 def test_losses(option: str, tmp_path: Path) -> None:
     task = [] if option in ("cross_entropy", "nll", "bce", "focal") else ["task=reconstruction", "model.channels=[4]"]
@@ -117,7 +122,10 @@ def test_tasks_bring_what_they_need(option: str, tmp_path: Path) -> None:
     assert trained(composed(*SMALL, *SHORT, f"task={option}", *small), tmp_path)
 
 
-@pytest.mark.parametrize("option", options("debug"))
+SLOW = {"determinism": pytest.mark.slow}
+
+
+@pytest.mark.parametrize("option", [pytest.param(o, marks=SLOW.get(o, ())) for o in options("debug")])
 def test_debug(option: str, tmp_path: Path) -> None:
     cfg = composed("model=mlp", "model.hidden=[8]", f"debug={option}", "logger=[]")
     assert bool(trained(cfg, tmp_path)) == (option != "determinism")

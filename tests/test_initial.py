@@ -213,6 +213,7 @@ def test_the_report_says_what_fitted_and_the_manifest_gets_it(tmp_path: Path, ca
         f"7 of 9 weights from {kept.last} (step 400); 2 keep random values: model.2.weight, model.2.bias; "
         "2 of the file are not used: model.2.weight, model.2.bias"
     ]
+    assert facts["init"].pop("report") == caplog.messages[0]
     assert facts == {
         "init": {
             "path": str(kept.last.resolve()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -31,17 +32,18 @@ def test_threads_act_and_are_taken_back() -> None:
 
 def test_deterministic_acts_and_is_taken_back_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
-    inside: list[bool] = []
+    inside: list[tuple[bool, bool]] = []
 
     def fail() -> None:
         with numerics(CPU, deterministic=True, threads=torch.get_num_threads() + 1):
-            inside.append(torch.are_deterministic_algorithms_enabled())
+            inside.append((torch.are_deterministic_algorithms_enabled(), "CUBLAS_WORKSPACE_CONFIG" in os.environ))
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
-    assert inside == [True]
+    assert inside == [(True, True)]
     assert not torch.are_deterministic_algorithms_enabled()
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
 
 
 def test_what_is_not_asked_for_on_the_cpu_is_left_alone() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,13 +16,13 @@ from runner.data.source import Arrays, Spec, Splits
 from runner.losses import BinaryCrossEntropy
 from runner.metrics import Metrics
 from runner.observers.observer import Observer, RunInfo
-from runner.optim import Scheduler
-from runner.optim.schedulers import cosine, one_cycle, plateau
+from runner.optim import Scheduler, schedulers
 from runner.plan import Plan
 from runner.precision import Precision
 from runner.randomness import Randomness
 from runner.session import Session, assemble, make_updates
 from runner.state import State
+from runner.stopping import Rules, Stopping
 from runner.tasks import GAN, Classification, Reconstruction, Task
 
 SAMPLES, CLASSES, PIXELS = 22, 3, 6
@@ -71,12 +72,29 @@ def task_of(kind: str, seed: int = 0) -> Task:
     return GAN(Pair(), BinaryCrossEntropy())
 
 
-def schedule_of(kind: str, optimizer: torch.optim.Optimizer, plan: Plan) -> Scheduler:
-    if kind == "cosine":
-        return cosine(optimizer, plan=plan, warmup_steps=2)
-    if kind == "one_cycle":
-        return one_cycle(optimizer, plan=plan)
-    return plateau(optimizer, plan=plan, monitor=kind.partition(":")[2], mode="min", factor=0.5, patience_evaluations=0)
+SCHEDULES: dict[str, Callable[..., Scheduler]] = {
+    "constant": schedulers.constant,
+    "cosine": partial(schedulers.cosine, warmup_steps=2),
+    "cyclic": partial(schedulers.cyclic, rise_steps=3, mode="triangular2"),
+    "exponential": partial(schedulers.exponential, gamma=0.5),
+    "linear": partial(schedulers.linear, interval="evaluation"),
+    "multistep": partial(schedulers.multistep, milestones_steps=[3, 9], gamma=0.5),
+    "one_cycle": schedulers.one_cycle,
+    "plateau": partial(schedulers.plateau, factor=0.5, patience_evaluations=0),
+    "step": partial(schedulers.step, every_steps=4, gamma=0.5),
+    "warm_restarts": partial(schedulers.warm_restarts, first_cycle_steps=3),
+}
+TASKS = ("classification", "gan", "reconstruction")
+
+
+def monitor_of(kind: str) -> str:
+    """The validation score that a plateau schedule or an early stop of the task ``kind`` follows."""
+    return "valid/generator_loss" if kind == "gan" else "valid/loss"
+
+
+def schedule_of(name: str, optimizer: torch.optim.Optimizer, *, plan: Plan, monitor: str) -> Scheduler:
+    follows = {"monitor": monitor} if name == "plateau" else {}
+    return SCHEDULES[name](optimizer, plan=plan, **follows)
 
 
 def session(
@@ -85,6 +103,7 @@ def session(
     folder: Path | None = None,
     precision: str = "fp32",
     schedule: str = "cosine",
+    batch_size: int = 5,
     micro_batches: int = 1,
     steps: int = 14,
     observers: Sequence[Observer] = (),
@@ -92,6 +111,8 @@ def session(
     seed: int = 0,
     task: Task | None = None,
     augmentation: Augmentation | None = None,
+    stopping: Mapping[str, Stopping] | None = None,
+    save_every_s: float | None = None,
 ) -> Session:
     """A training that is ready to start, or to go on where ``folder`` left it."""
     task = task or task_of(kind)
@@ -100,7 +121,7 @@ def session(
     data = Data(
         parts,
         device=CPU,
-        batch_size=5,
+        batch_size=batch_size,
         eval_batch_size=4,
         augmentation=augmentation or CropFlip(padding=1),
         randomness=randomness,
@@ -111,7 +132,7 @@ def session(
     updates = make_updates(
         task,
         optimizers,
-        schedule=lambda optimizer: schedule_of(schedule, optimizer, plan),
+        schedule=lambda optimizer: schedule_of(schedule, optimizer, plan=plan, monitor=monitor_of(kind)),
         precision=amp,
         clip_norm=1.0,
     )
@@ -127,6 +148,8 @@ def session(
         metrics=Metrics({}),
         observers=observers,
         checkpoints_folder=folder,
+        stopping=Rules(stopping),
+        save_every_s=save_every_s,
     )
     if isinstance(made.checkpoints, FolderCheckpoints):
         made.checkpoints.restore()
@@ -134,35 +157,35 @@ def session(
     return made
 
 
+def leaves(content: object, prefix: str = "") -> dict[str, Tensor | object]:
+    """Whatever is nested in ``content``, by its path."""
+    if isinstance(content, Mapping):
+        items: Sequence[tuple[object, object]] = list(content.items())
+    elif isinstance(content, (list, tuple)):
+        items = list(enumerate(content))
+    else:
+        return {prefix: content}
+    return {path: leaf for key, inner in items for path, leaf in leaves(inner, f"{prefix}/{key}").items()}
+
+
 def memory_of(made: Session) -> dict[str, Tensor | object]:
     """Everything that a training remembers, leaf by leaf."""
-    found: dict[str, Tensor | object] = {}
-
-    def walk(prefix: str, value: object) -> Iterator[None]:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                yield from walk(f"{prefix}/{key}", inner)
-        elif isinstance(value, (list, tuple)):
-            for index, inner in enumerate(value):
-                yield from walk(f"{prefix}/{index}", inner)
-        else:
-            found[prefix] = value
-            yield
-
-    whole = {"task": dict(made.task.state_dict()), "state": made.state.state_dict()}
-    whole |= {name: update.state_dict() for name, update in made.updates.items()}
-    list(walk("", whole))
-    return found
+    whole = {"task": made.task.state_dict(), "state": made.state.state_dict(), "stopping": made.stopping.state_dict()}
+    return leaves(whole | {name: update.state_dict() for name, update in made.updates.items()})
 
 
 def differing(left: Session, right: Session) -> list[str]:
     """The names of everything in which two trainings differ, to the bit."""
-    one, other = memory_of(left), memory_of(right)
-    assert one.keys() == other.keys()
+    return differing_leaves(memory_of(left), memory_of(right))
+
+
+def differing_leaves(one: Mapping[str, object], other: Mapping[str, object]) -> list[str]:
+    """The paths at which two contents differ, to the bit; tensors in their dtype and device, too."""
 
     def same(a: object, b: object) -> bool:
         if isinstance(a, Tensor) and isinstance(b, Tensor):
-            return a.dtype == b.dtype and torch.equal(a, b)
-        return a == b
+            return (a.dtype, a.device) == (b.dtype, b.device) and torch.equal(a, b)
+        return type(a) is type(b) and a == b
 
-    return [name for name in one if not same(one[name], other[name])]
+    absent = object()
+    return [name for name in {**one, **other} if not same(one.get(name, absent), other.get(name, absent))]

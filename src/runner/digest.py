@@ -13,7 +13,7 @@ from torch import Tensor, nn
 def of_tensor(tensor: Tensor) -> str:
     """Over dtype, shape and bytes, as 64 hexadecimal digits. Copies to the host what is elsewhere."""
     digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
-    digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import torch
 
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+
 
 def resolve_device(name: str) -> torch.device:
     """The device that ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps`` means here.
@@ -43,11 +45,12 @@ def numerics(
     before_threads = torch.get_num_threads()
     before_deterministic = torch.are_deterministic_algorithms_enabled()
     before_matmul = torch.get_float32_matmul_precision()
+    before_cublas = os.environ.get(CUBLAS)
     before_cudnn = (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32)
     if threads is not None:
         torch.set_num_threads(threads)
     if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA's libraries start
+        os.environ.setdefault(CUBLAS, ":4096:8")  # read when CUDA's libraries start
     if deterministic is None:
         deterministic = before_deterministic
     if deterministic != before_deterministic:  # the call imports torch's compiler, a second and a half
@@ -59,6 +62,8 @@ def numerics(
     try:
         yield
     finally:
+        if before_cublas is None:  # the next job would record it as a switch of its own
+            os.environ.pop(CUBLAS, None)
         if deterministic != before_deterministic:
             torch.use_deterministic_algorithms(before_deterministic)
         if device.type == "cuda":

@@ -63,9 +63,10 @@ def run(
             with stops_on_signals(state):
                 return _train(_started(cfg, record, device, state, manner, observers), record)
         except BaseException as error:
-            _record_failure(record, state, error)
-            if isinstance(error, SystemExit):  # would end a sweep, and say nothing
-                raise Failed(f"the run called sys.exit({error.code})") from error
+            told = Failed(f"the run called sys.exit({error.code})") if isinstance(error, SystemExit) else error
+            _record_failure(record, state, told)
+            if told is not error:  # it would end a sweep, and say nothing
+                raise told from error
             raise
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,9 @@ class Terminal:
     capture: pytest.CaptureFixture[str]
 
     def runs(self, *arguments: str, small: bool = True) -> Answer:
-        """The answer to ``python -m runner SMALL… ARGUMENTS…``."""
+        """The answer to ``python -m runner SMALL… ARGUMENTS…``. A sweep's jobs run in this process, too."""
+        if "-m" in arguments and arguments[:1] not in (("resume",), ("reproduce",)):
+            arguments += quick_sweep(arguments)
         GlobalHydra.instance().clear()  # one test's leftovers are no business of the next
         self.capture.readouterr()
         status = main([*(SMALL if small else []), *arguments])
@@ -80,6 +83,14 @@ class Terminal:
     def status(self, run: str) -> dict[str, Any]:
         content: dict[str, Any] = json.loads((self.folder / run / "status.json").read_text())
         return content
+
+
+def quick_sweep(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Without the seconds that a pool of processes and the pictures of a report take, unless they are asked for."""
+    given = {argument.partition("=")[0] for argument in arguments}
+    launcher = () if "hydra/launcher" in given else ("hydra/launcher=basic",)
+    report = () if {"hydra/sweeper", "hydra.sweeper.report"} & given else ("hydra.sweeper.report=false",)
+    return (*launcher, *report)
 
 
 def close_logs() -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from cli.terminal import SMALL, Terminal
+from cli.terminal import SMALL, Terminal, quick_sweep
 from omegaconf import OmegaConf
 
 from runner.cli.main import main
 
+SWEEP = ["-m", "hydra.sweep.dir=c", *quick_sweep([])]
 MINE = ["~model.hidden", "~model.dropout"]
 CTRL_C = ["+logger.mine._target_=cli.user_code.PressesCtrlC", "trainer.log_every_steps=1"]
 DIVERGES = ["model._target_=cli.user_code.ExplodesAtStepTwo", *MINE]
@@ -35,9 +36,12 @@ def test_a_single_run(terminal: Terminal) -> None:
     assert run.name == "mlp__0"
     assert f"results: {where}" in answer.out
     assert "tensorboard" not in answer.out  # which has not looked on
-    assert sorted(entry.name for entry in run.iterdir()) == [
+    left = {entry.name for entry in run.iterdir()} - {"code.diff"}  # of a checkout with changes
+    assert sorted(left) == [
         ".hydra",
+        ".lock",
         "checkpoints",
+        "digests.jsonl",
         "manifest.json",
         "runner.log",
         "status.json",
@@ -54,7 +58,7 @@ def test_a_single_run(terminal: Terminal) -> None:
 def test_two_commands_in_one_process(terminal: Terminal) -> None:
     """A notebook, or a test, calls ``main`` more than once."""
     first = main([*SMALL, "hydra.run.dir=a"])
-    assert (first, main([*SMALL, "hydra.run.dir=b"]), main([*SMALL, "-m", "hydra.sweep.dir=c"])) == (0, 0, 0)
+    assert (first, main([*SMALL, "hydra.run.dir=b"]), main([*SMALL, *SWEEP])) == (0, 0, 0)
     assert terminal.manifest("a")["weights_sha256"] == terminal.manifest("b")["weights_sha256"]
 
 
@@ -203,7 +207,9 @@ class TestInterruptions:
         given = [*CTRL_C, "+logger.mine.step=3", f"+logger.mine.terminates={name == 'SIGTERM'}", "trainer.steps=9"]
         answer = terminal.runs(*given, "hydra.run.dir=run")
         assert answer.status == 130
-        assert f"interrupted by {name}; the state is saved in" in answer.err
+        saved, go_on = "run/checkpoints/last.pt", "python -m runner resume run"
+        (message,) = answer.messages
+        assert message == f"interrupted by {name}; the state is saved in {saved}; to go on: {go_on}"
         assert "Traceback" not in answer.err
         status = terminal.status("run")
         assert (status["state"], status["step"], status["reason"]) == ("interrupted", 3, f"interrupted by {name}")

@@ -21,7 +21,7 @@ def raising(error: BaseException) -> Callable[[], int]:
     ("error", "status", "messages"),
     [
         (Refused(["a=1: wrong", "b=2: wrong"]), 2, ["a=1: wrong", "b=2: wrong"]),
-        (Interrupted("interrupted by SIGINT"), 130, ["interrupted by SIGINT; the state is saved"]),
+        (Interrupted("interrupted by SIGINT"), 130, ["interrupted by SIGINT"]),
         (KeyboardInterrupt(), 130, ["interrupted"]),
         (OSError("no space left"), 1, ["OSError: no space left"]),
     ],

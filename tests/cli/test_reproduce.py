@@ -85,6 +85,7 @@ def test_an_extended_run_is_extended_again(terminal: Terminal) -> None:
     assert terminal.manifest("straight")["weights_sha256"] != terminal.manifest("again")["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_the_recorded_threads_and_switches_hold(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
     terminal.trains("hydra.run.dir=run", *LONGER, "trainer.threads=2")

@@ -34,6 +34,7 @@ def test_every_job_is_frozen_before_the_first(terminal: Terminal) -> None:
     assert content["code"]["modules_sha256"]
 
 
+@pytest.mark.slow
 def test_a_job_of_a_sweep_is_what_its_command_alone_is(terminal: Terminal) -> None:
     terminal.trains("seed=0,1", "dataset.seed=${seed}", *SWEEP)
     terminal.trains("seed=1", "dataset.seed=${seed}", "hydra.run.dir=alone")
@@ -51,6 +52,7 @@ def test_the_same_command_again_has_nothing_to_do(terminal: Terminal) -> None:
     assert times(terminal) == before
 
 
+@pytest.mark.slow
 def test_more_seeds_run_alone(terminal: Terminal) -> None:
     terminal.trains("seed=0,1", *SWEEP)
     before = times(terminal)
@@ -60,6 +62,7 @@ def test_more_seeds_run_alone(terminal: Terminal) -> None:
     assert [job["name"] for job in content["jobs"]] == ["mlp__0", "mlp__1", "mlp__2"]
 
 
+@pytest.mark.slow
 def test_another_configuration_in_the_same_folder_is_refused(terminal: Terminal) -> None:
     terminal.trains("seed=0,1", *SWEEP)
     left = terminal.left()
@@ -69,6 +72,7 @@ def test_another_configuration_in_the_same_folder_is_refused(terminal: Terminal)
     assert terminal.left() == left
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_goes_on_and_ends_in_the_same_bits(terminal: Terminal) -> None:
     given = ["seed=0,1", "trainer.steps=4"]
     terminal.trains(*given, "hydra.sweep.dir=whole", "-m")
@@ -88,6 +92,7 @@ def test_an_interrupted_sweep_goes_on_and_ends_in_the_same_bits(terminal: Termin
         assert one["weights_sha256"] == other["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_failed_jobs_are_tried_again_on_request_only(terminal: Terminal) -> None:
     reads = ["model._target_=cli.user_code.ReadsAFile", "~model.hidden", "~model.dropout", "trainer.steps=4"]
     terminal.runs("seed=0,1", *reads, "trainer.save_every_steps=1", *SWEEP)
@@ -102,6 +107,7 @@ def test_failed_jobs_are_tried_again_on_request_only(terminal: Terminal) -> None
     assert terminal.manifest("sweep/mlp__0")["sessions"][-1]["first_step"] == 2
 
 
+@pytest.mark.slow
 def test_frozen_jobs_do_not_heed_what_the_configuration_has_become(terminal: Terminal, tmp_path: Path) -> None:
     conf = tmp_path / "own"
     (conf / "model").mkdir(parents=True)
@@ -113,6 +119,14 @@ def test_frozen_jobs_do_not_heed_what_the_configuration_has_become(terminal: Ter
         terminal.runs("resume", "sweep", "--config-dir", str(conf), small=False)
     for name in ("ours__0", "ours__1"):
         assert terminal.manifest(f"sweep/{name}")["config"]["model"]["dropout"] == 0.5
+
+
+@pytest.mark.slow
+def test_the_report_is_written_when_it_is_asked_for(terminal: Terminal) -> None:
+    terminal.trains("seed=0,1", *SWEEP, "hydra.sweeper.report=false")
+    assert not (terminal.folder / "sweep/report.csv").exists()
+    terminal.trains("seed=0,1,2", *SWEEP, "hydra.sweeper.report=true")
+    assert len((terminal.folder / "sweep/report.runs.csv").read_text().splitlines()) == 4
 
 
 def test_a_sweep_takes_no_other_settings_when_it_goes_on(terminal: Terminal) -> None:
@@ -130,6 +144,7 @@ class TestCheck:
         answer = terminal.runs("check", "hydra.run.dir=run", small=False)
         assert (answer.status, answer.out, terminal.left()) == (0, "ready: run\n", [])
 
+    @pytest.mark.slow
     def test_what_is_wrong_of_all_jobs_at_once(self, terminal: Terminal) -> None:
         wrong = ["model.hidden=[4],[0],[-1]", "optimizer.lr=0.1,-1", "seed=0,1", *SWEEP]
         answer = terminal.runs("check", "model=mlp", *wrong, small=False)
@@ -137,14 +152,16 @@ class TestCheck:
         assert len(answer.messages) >= 3
         assert all("mlp__" in message for message in answer.messages)
 
+    @pytest.mark.slow
     def test_a_disk_that_holds_one_run_but_not_two(self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
         one_run_bytes = 9 * 4 * (64 * 4 + 4 + 4 * 10 + 10)
-        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=one_run_bytes))
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=one_run_bytes, free=one_run_bytes))
         assert terminal.runs("check", *SMALL, "seed=0", *SWEEP, small=False).status == 0
         answer = terminal.runs("check", *SMALL, "seed=0,1", *SWEEP, small=False)
         assert answer.status == 2
         assert "hydra.sweep.dir=sweep: has 0.0 GiB free" in answer.err
 
+    @pytest.mark.slow
     def test_what_is_left_to_do(self, terminal: Terminal) -> None:
         terminal.trains("seed=0,1", *SWEEP)
         answer = terminal.runs("check", *SMALL, "seed=0,1,2", *SWEEP, small=False)

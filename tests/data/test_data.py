@@ -141,6 +141,39 @@ def test_seeds_differ() -> None:
     assert not same(one, two)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"resident": "always", "augmentation": CropFlip()},
+        {"resident": "never", "workers": 2},
+        {"augmentation": Trivial(), "workers": 1},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["train", "valid", "test"])
+def test_the_first_batch_is_that_of_step_1_and_starts_no_process(
+    settings: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise AssertionError("a process was started")
+
+    subject = data(**settings)
+    with monkeypatch.context() as patched:
+        patched.setattr(multiprocessing.Process, "start", refuse)
+        first = subject.first(name)
+        if settings.get("workers") and name == "train":  # which would start some
+            with pytest.raises(AssertionError, match="a process was started"):
+                next(subject.train())
+    assert same([first], take(subject.train(), 1) if name == "train" else list(subject.part(name))[:1])
+
+
+def test_the_first_batch_draws_nothing_of_the_runs_own() -> None:
+    state = torch.get_rng_state()
+    subject = data(Drawing(), augmentation=Trivial())
+    assert same([subject.first("train")], [subject.first("train")])
+    assert torch.equal(state, torch.get_rng_state())
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_the_runs_own_generators_are_not_touched(workers: int) -> None:
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +91,22 @@ def test_only_a_completed_run_has_hparams(tmp_path: Path, state: str) -> None:
 def test_a_resumed_run_reads_as_an_uninterrupted_one(tmp_path: Path, first_step: int) -> None:
     write(tmp_path / "whole", 0, 12)
     write(tmp_path / "broken", 0, 8, state="interrupted")
-    time.sleep(1.1)  # event files are ordered by their names, which tell seconds
     write(tmp_path / "broken", first_step, 12)
     assert scalars(tmp_path / "broken") == scalars(tmp_path / "whole")
     assert len(read(tmp_path / "broken").Tensors("config/text_summary")) == 1
+
+
+def test_starts_in_the_same_second_are_read_in_their_order_whatever_a_killed_one_left_half_written(
+    tmp_path: Path,
+) -> None:
+    """As when a script resumes a run that was killed at once: event files are read in the order of their names."""
+    write(tmp_path / "whole", 0, 12)
+    write(tmp_path / "broken", 0, 8, state="interrupted")
+    (events,) = (tmp_path / "broken/tensorboard").iterdir()
+    events.write_bytes(events.read_bytes()[:-9])
+    write(tmp_path / "broken", 6, 12)
+    assert len({path.name.split(".")[3] for path in (tmp_path / "broken/tensorboard").iterdir()}) == 2
+    assert scalars(tmp_path / "broken") == scalars(tmp_path / "whole")
 
 
 def test_events_are_on_disk_before_the_end(tmp_path: Path) -> None:
@@ -112,3 +123,13 @@ def test_histograms_when_asked_for(tmp_path: Path) -> None:
     assert read(tmp_path / "with").Tags()["histograms"] == ["weights/model.weight", "weights/model.bias"]
     write(tmp_path / "without", 0, 3)
     assert read(tmp_path / "without").Tags()["histograms"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first_step", [12, 9, 6])
+def test_final_scores_are_those_of_the_last_end(tmp_path: Path, first_step: int) -> None:
+    """Killed after them and before its manifest, or extended: the run has its scores once, in their last place."""
+    write(tmp_path / "whole", 0, 12)
+    write(tmp_path / "again", 0, max(first_step, 9))
+    write(tmp_path / "again", first_step, 12)
+    assert scalars(tmp_path / "again") == scalars(tmp_path / "whole")

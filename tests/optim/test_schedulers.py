@@ -204,6 +204,62 @@ def test_resumes_to_the_bit(
     assert advance(parameter, optimizer, schedule, 37, 100) == straight
 
 
+SHORT = Plan.of(10, epochs=4, evaluate_every_steps=20)  # 40 steps, 2 evaluations
+SHAPED_BY_THE_LENGTH = (schedulers.cosine, schedulers.linear, schedulers.one_cycle)
+
+
+def trail(factory: Factory, arguments: dict[str, Any], *, extended: bool) -> list[list[float]]:
+    """The weight, the rate and the momentum after each of 100 steps; ``extended``, of which 40 were planned first."""
+
+    def fresh(plan: Plan) -> tuple[nn.Parameter, Optimizer, Scheduler]:
+        parameter = nn.Parameter(torch.ones(1))
+        optimizer = SGD([parameter], lr=LR, momentum=0.9)
+        return parameter, optimizer, factory(optimizer, plan=plan, **arguments)
+
+    plan = SHORT if extended else PLAN
+    parameter, optimizer, schedule = fresh(plan)
+    found = []
+    for done in range(100):
+        if done == plan.total_steps:
+            file, plan = io.BytesIO(), PLAN
+            torch.save((parameter.detach(), optimizer.state_dict(), schedule.state_dict()), file)
+            file.seek(0)
+            parameter, optimizer, schedule = fresh(plan)
+            value, *states = torch.load(file, weights_only=True)
+            parameter.data.copy_(value)
+            optimizer.load_state_dict(states[0])
+            schedule.load_state_dict(states[1])
+        parameter.grad = parameter.detach() * 0.1 + done % 3
+        optimizer.step()
+        schedule.step()
+        if plan.evaluates(done + 1):
+            schedule.evaluated({"valid/loss": float(done > 50)})
+        group = optimizer.param_groups[0]
+        found.append([parameter.item(), group["lr"], group["momentum"]])
+    return found
+
+
+@pytest.mark.parametrize(("factory", "arguments"), RESUMED)
+def test_a_larger_budget_goes_on_as_if_it_had_been_given_at_first(factory: Factory, arguments: dict[str, Any]) -> None:
+    """To the bit, where the length does not shape the schedule; else on the new curve from its next point on."""
+    whole, extended = (trail(factory, arguments, extended=extended) for extended in (False, True))
+    if factory in SHAPED_BY_THE_LENGTH:
+        first = 59 if arguments.get("interval") == "evaluation" else 40
+        assert [step[1:] for step in extended[first:]] == [step[1:] for step in whole[first:]]
+        assert extended[30][1] != whole[30][1]
+    else:
+        assert extended == whole
+
+
+@pytest.mark.parametrize("anneal", ["cos", "linear"])
+@pytest.mark.parametrize("three_phase", [False, True])
+def test_one_cycle_takes_its_new_length(anneal: str, three_phase: bool) -> None:
+    """With the length that its state holds, torch's raises an error after it."""
+    arguments = {"anneal": anneal, "three_phase": three_phase}
+    whole, extended = (trail(schedulers.one_cycle, arguments, extended=extended) for extended in (False, True))
+    assert [step[1:] for step in extended[40:]] == [step[1:] for step in whole[40:]]
+
+
 def test_a_skipped_first_step_does_not_warn_and_silences_nothing_else() -> None:
     schedule = schedulers.cosine(sgd(), plan=PLAN)
     schedule.step()  # no optimizer step before: warnings are errors in this suite

@@ -30,10 +30,15 @@ class RunnerSweeper(BasicSweeper):
     """
 
     def __init__(
-        self, max_batch_size: int | None, params: dict[str, str] | None = None, retry_failed: bool = False
+        self,
+        max_batch_size: int | None,
+        params: dict[str, str] | None = None,
+        retry_failed: bool = False,
+        report: bool = True,
     ) -> None:
         super().__init__(max_batch_size, params)
         self.retry_failed = retry_failed
+        self.report = report
         self.check_only = False
 
     def sweep(self, arguments: list[str]) -> Outcome:
@@ -71,20 +76,20 @@ class RunnerSweeper(BasicSweeper):
             ledger.write(folder, whole, argv=sys.argv, code=provenance.code(folder))
             if not (folder / "multirun.yaml").is_file():
                 OmegaConf.save(self.config, folder / "multirun.yaml")
-            if todo:
-                self._launch(folder, todo, configs)
-            conduct.write_report(folder, draw=True)
+            try:
+                if todo:
+                    self._launch(folder, todo, configs)
+            finally:
+                self._write_report(folder, draw=True)
         return conduct.Outcome.of(folder, jobs)
 
     def _launch(self, folder: Path, jobs: Sequence[Planned], configs: Sequence[DictConfig]) -> None:
         """By frozen configurations where the launcher takes them; by name of the frozen job elsewhere."""
-        from runner.sweep import conduct
-
         assert self.launcher is not None
         launch_frozen = getattr(self.launcher, "launch_frozen", None)
         if launch_frozen is not None:
             resume = [job.action == "resume" for job in jobs]
-            launch_frozen(configs, resume=resume, on_end=lambda _: conduct.write_report(folder, draw=False))
+            launch_frozen(configs, resume=resume, on_end=lambda _: self._write_report(folder, draw=False))
             return
         where = str(folder).replace("'", "\\'")  # resolved once: each job would read the clock anew
         placed = [
@@ -92,6 +97,12 @@ class RunnerSweeper(BasicSweeper):
             for job in jobs
         ]
         self.launcher.launch(placed, initial_job_idx=0)
+
+    def _write_report(self, folder: Path, *, draw: bool) -> None:
+        from runner.sweep import conduct
+
+        if self.report:
+            conduct.write_report(folder, draw=draw)
 
     def _whole(self, folder: Path, entry: Entry, number: int) -> DictConfig:
         """A frozen job's configuration with Hydra's part of this sweep."""

@@ -19,7 +19,11 @@ usage: python -m runner [key=value ...] [flags]          train
   python -m runner --config-path RUN/.hydra --config-name config
                                                          repeats a run from its folder
 
-verbs: resume RUN [key=value ...]                        goes on with a run that stopped; a larger budget extends it
+verbs: check [key=value ...] [-m]                        what a command would be refused for; starts nothing
+       resume RUN [key=value ...]                        goes on with a run that stopped; a larger budget extends it
+       resume SWEEP [retry_failed=true]                  runs what is missing of a sweep
+       status SWEEP                                      where each job stands
+       report SWEEP...                                   seeds as one result: tables, curves, one page
        reproduce RUN [--until-epoch N] [key=value ...]   trains again elsewhere: IDENTICAL, or where not, and why
        diff RUN RUN                                      compares two runs
 

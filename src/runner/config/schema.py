@@ -95,7 +95,9 @@ class Config:
     debug: DebugConfig = described("Shortcuts for finding faults.")
     init_from: str | None = described("A file of weights, or a run's folder, to start from instead of random weights.")
     init_prefix: str | None = described("Of the file take only the names that begin with this, and take it off them.")
-    init_pattern: str | None = described("Load only weights whose names match this glob, or with - before it all but those; the others start at random.")
+    init_pattern: str | None = described(
+        "Load only weights whose names match this glob, or with - before it all but those; the others start at random."
+    )
 
 
 GROUPS = (

@@ -36,8 +36,8 @@ class Digests:
         if run.folder is None:
             raise ValueError("Digests needs a run with a folder to write into; give one, or leave Digests out")
         self._path, self._task = run.folder / NAME, run.task
-        lines = _lines(self._path) if run.first_step else []
-        kept = [line for line in lines if json.loads(line)["step"] <= run.first_step]
+        lines = _lines(self._path) if run.first_step else {}
+        kept = [text for text, line in lines.items() if line["step"] <= run.first_step]
         temporary = self._path.with_name(f".{NAME}.new")
         temporary.write_text("".join(kept), encoding="utf-8")
         temporary.replace(self._path)
@@ -69,17 +69,32 @@ class Digests:
 
 
 def _norm(tensor: Tensor) -> float:
-    exact = tensor if tensor.is_floating_point() else tensor.double()
-    return float(torch.linalg.vector_norm(exact, dtype=torch.float64))
+    magnitudes = tensor.abs() if tensor.is_complex() else tensor
+    return float(torch.linalg.vector_norm(magnitudes.double()))
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """The whole lines of a run's ``digests.jsonl``, in order; none when there is no such file."""
-    return [json.loads(line) for line in _lines(folder / NAME)]
+    """The whole lines of a run's ``digests.jsonl``, in order; none when there is no such file.
+
+    Raises ``ValueError`` for a damaged one.
+    """
+    return list(_lines(folder / NAME).values())
 
 
-def _lines(path: Path) -> list[str]:
-    """Those that end: a killed run may leave half a line."""
+def _lines(path: Path) -> dict[str, dict[str, Any]]:
+    """Those that end, by their text: a killed run may leave half a line."""
     if not path.is_file():
-        return []
-    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+        return {}
+    texts = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return {
+        text: _line(text, f"line {number} of {path}") for number, text in enumerate(texts, 1) if text.endswith("\n")
+    }
+
+
+def _line(text: str, where: str) -> dict[str, Any]:
+    try:
+        line: dict[str, Any] = json.loads(text)
+        int(line["step"])
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{where} is damaged: it is no record of an evaluation; move the file away to go on") from None
+    return line

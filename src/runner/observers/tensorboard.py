@@ -14,18 +14,23 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
+FINAL = ".final"  # ends the name of the file that a completed run adds
+
+
 class TensorBoard:
     """Event files in the folder ``tensorboard`` of the run.
 
     Scalars: of evaluations under the metrics' own names; of logged steps the losses as ``<name>_step``, the learning
     rates, ``samples_per_s`` and ``device_memory_gib``. The configuration as text. For a completed run its hparams
-    with the final scores. With ``histograms``, the trained weights at each evaluation. What was written after
-    the step at which a resumed run goes on is hidden. Raises ``ValueError`` when the run has no folder, or
-    TensorBoard is not installed.
+    with the final scores, in a file of their own. With ``histograms``, the trained weights at each evaluation. A
+    resumed run first takes away the final scores of before, and hides what was written after the step at which it
+    goes on; one from step 0 starts anew. Raises ``ValueError`` when the run has no folder, or TensorBoard is not
+    installed.
     """
 
     def __init__(self, histograms: bool = False) -> None:
         self.histograms = histograms
+        self._folder: Path | None = None
         self._writer: SummaryWriter | None = None
         self._hparams: dict[str, str | float | int] = {}
         self._task: nn.Module | None = None
@@ -39,12 +44,14 @@ class TensorBoard:
             raise ValueError(
                 "TensorBoard needs the package tensorboard; install it, or leave tensorboard out of logger"
             ) from None
-        folder = run.folder / "tensorboard"
-        resumed = folder.is_dir() and any(folder.glob("events.*"))
-        _wait_for_another_second(folder)
+        self._folder = run.folder / "tensorboard"
+        for stale in self._folder.glob(f"events.*{FINAL}" if run.first_step else "events.*"):
+            stale.unlink()
+        _wait_for_another_second(self._folder)
         # purge_step hides that step and all after it; first_step itself was completed, and stays.
-        self._writer = SummaryWriter(str(folder), purge_step=run.first_step + 1 if resumed else None)
-        if run.config_text and not resumed:
+        purge_step = run.first_step + 1 if run.first_step else None
+        self._writer = SummaryWriter(str(self._folder), purge_step=purge_step)
+        if run.config_text and not run.first_step:
             self._writer.add_text("config", f"```yaml\n{run.config_text}\n```", 0)
         self._hparams = _flat(run.hparams)
         self._task = run.task
@@ -65,11 +72,8 @@ class TensorBoard:
     def finished(self, outcome: Outcome) -> None:
         if self._writer is None:
             return
-        if outcome.state == "completed" and self._hparams:
-            # Any other run_name makes a second run, in a folder of its own.
-            self._writer.add_hparams(self._hparams, dict(outcome.metrics), run_name=".", global_step=outcome.step)
-        elif outcome.metrics:
-            self._scalars(outcome.metrics, outcome.step)
+        if outcome.state == "completed":
+            self._final(outcome)
         self._writer.close()
         self._writer = None
         self._task = None
@@ -79,6 +83,18 @@ class TensorBoard:
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
         self._writer.flush()  # a run that is killed after its next checkpoint must not miss these
+
+    def _final(self, outcome: Outcome) -> None:
+        """As ``add_hparams`` writes them, but into a file that a run which is extended can take away."""
+        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard.summary import hparams
+
+        with SummaryWriter(str(self._folder), filename_suffix=FINAL) as writer:
+            shown = hparams(self._hparams, dict(outcome.metrics)) if self._hparams else ()  # type: ignore[no-untyped-call]
+            for summary in shown:
+                writer.file_writer.add_summary(summary, outcome.step)
+            for name, value in outcome.metrics.items():
+                writer.add_scalar(name, value, outcome.step)
 
     def _weights(self, step: int) -> None:
         assert self._writer is not None, "started comes first"

@@ -168,8 +168,9 @@ class Reporter:
     What the sweep is too busy to hear is dropped, so that training never waits for it.
     """
 
-    def __init__(self, channel: Connection, metric: str) -> None:
+    def __init__(self, channel: Connection, metric: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._channel = channel
+        self._clock = clock
         self._metric = metric
         self._value: float | None = None
         self._run: RunInfo | None = None
@@ -180,7 +181,7 @@ class Reporter:
         self._tell(run.first_step, None)
 
     def logged(self, record: StepRecord) -> None:
-        if time.monotonic() - self._told_s >= PROGRESS_EVERY_S:
+        if self._clock() - self._told_s >= PROGRESS_EVERY_S:
             self._tell(record.step, record.elapsed_s)
 
     def evaluated(self, record: EvaluationRecord) -> None:
@@ -205,7 +206,7 @@ class Reporter:
         if elapsed_s is not None and step > first_step:
             remaining_s = elapsed_s / (step - first_step) * (plan.last_step - step)
         epochs = (plan.epoch(step), plan.total_epochs)
-        self._told_s = time.monotonic()
+        self._told_s = self._clock()
         os.set_blocking(self._channel.fileno(), False)
         try:
             self._channel.send(Progress(step, plan.total_steps, *epochs, self._metric, self._value, remaining_s))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol, TextIO
@@ -139,12 +139,13 @@ class LiveTable:
     What failed stays above it.
     """
 
-    def __init__(self, total: int, stream: TextIO) -> None:
+    def __init__(self, total: int, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
         from rich.console import Console
         from rich.live import Live
 
         self._tally = Tally(total)
-        self._drawn_s = 0.0
+        self._clock = clock
+        self._drawn_s = -REFRESH_EVERY_S
         self._live: Live = Live(console=Console(file=stream), auto_refresh=False, transient=True)
         self._live.start()
 
@@ -163,8 +164,8 @@ class LiveTable:
         self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def refresh(self) -> None:
-        if time.monotonic() - self._drawn_s >= REFRESH_EVERY_S:
-            self._drawn_s = time.monotonic()
+        if self._clock() - self._drawn_s >= REFRESH_EVERY_S:
+            self._drawn_s = self._clock()
             self._live.update(table(self._tally), refresh=True)
 
     def close(self) -> None:
