@@ -184,7 +184,7 @@ def write_cifar(root: Path, *, hundred: bool) -> None:
 
 
 def write_svhn(root: Path) -> None:
-    from scipy.io import savemat  # type: ignore[import-untyped]
+    from scipy.io import savemat
 
     for name in ("train", "test"):
         labels = np.arange(1, 21, dtype=np.uint8)[:, None] % 10 + 1

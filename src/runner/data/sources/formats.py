@@ -68,7 +68,7 @@ def _cifar(folder: Path, names: list[str], key: str) -> Pair:
 
 def read_svhn(folder: Path) -> tuple[Pair, Pair]:
     """MATLAB files of X (32, 32, 3, N) and y (N, 1), where the digit 0 has the label 10."""
-    from scipy.io import loadmat  # type: ignore[import-untyped]  # comes with scikit-learn
+    from scipy.io import loadmat  # comes with scikit-learn
 
     def part(name: str) -> Pair:
         content: dict[str, Any] = loadmat(folder / f"{name}_32x32.mat")
