@@ -232,9 +232,9 @@ class TestTakenFolders:
         assert "holds a run with another configuration: optimizer.lr: 0.001 there, 0.5 here" in message
         assert terminal.manifest("run")["weights_sha256"] == digest
 
-    def test_the_jobs_of_a_finished_sweep(self, terminal: Terminal) -> None:
+    def test_the_jobs_of_a_finished_sweep_of_another_configuration(self, terminal: Terminal) -> None:
         terminal.trains("hydra.sweep.dir=sweep", "-m")
-        answer = refused(terminal, "hydra.sweep.dir=sweep", "seed=0,1", "-m")
+        answer = refused(terminal, "hydra.sweep.dir=sweep", "seed=0,1", "optimizer.lr=0.5", "-m")
         assert "[mlp__0]" in answer.err
 
     def test_a_run_that_kept_no_configuration(self, terminal: Terminal) -> None:

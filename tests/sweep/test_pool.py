@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import multiprocessing
 import os
 import signal
 import threading
@@ -150,6 +151,7 @@ def test_a_job_has_its_own_session_environment_and_output(
     assert (first["mark"], first["variable"], second["variable"]) == ("here", "by job 0", "by job 1")
     assert (first["threads"], first["resume"], first["cuda"]) == (3, True, False)
     assert (first["folder"], first["output"]) == (str(tmp_path), str(made[0].folder))
+    assert first["starts"] == multiprocessing.get_start_method()
     assert "POOL_TEST_SET" not in os.environ
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -50,7 +51,7 @@ def tell_surroundings(_cfg: DictConfig, manner: Manner) -> dict[str, Any]:
         "mark": os.environ.get("POOL_TEST_MARK"),
         "variable": os.environ.get("POOL_TEST_SET"),
         "folder": str(Path.cwd()),
-        "argv": sys.argv,
+        "starts": multiprocessing.get_start_method(),
         "output": HydraConfig.get().runtime.output_dir,
         "cuda": torch.cuda.is_initialized(),  # type: ignore[no-untyped-call]
         "time": time.monotonic(),

@@ -71,12 +71,6 @@ class PoolLauncher(Launcher):
             config.hydra.job.id = config.hydra.job.num = number
         return config
 
-    def warm(self) -> None:
-        """Start the fork server, so that it imports torch while something else is done here."""
-        from runner.sweep.pool import start_fork_server
-
-        start_fork_server("runner.cli.app", "runner.cli.saved_run")
-
     def problems(self, configs: Sequence[DictConfig]) -> list[str]:
         """A line for each setting of the launcher with which these jobs cannot be run here."""
         from runner.problem import Problem
@@ -107,7 +101,7 @@ class PoolLauncher(Launcher):
         """
         from runner.cli.app import task_function
         from runner.problem import Refused
-        from runner.sweep.pool import Pool
+        from runner.sweep.pool import Pool, start_fork_server
         from runner.sweep.view import view_of
 
         if not configs:
@@ -119,7 +113,7 @@ class PoolLauncher(Launcher):
             _job(config, resumes=resumes, at_once=len(slots))
             for config, resumes in zip(configs, resume or [False] * len(configs), strict=True)
         ]
-        self.warm()
+        start_fork_server("runner.cli.app", "runner.cli.saved_run")
         view = view_of(len(jobs))
         pool = Pool(task_function, slots, view=view, fail_fast=self._fail_fast, on_end=on_end)
         endings = pool.run(jobs)

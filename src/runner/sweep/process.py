@@ -80,6 +80,7 @@ def work(task: Task, job: Job, environment: Mapping[str, str], channel: Connecti
     """The whole life of the process. Signals are blocked when it begins: none is lost before it can be heeded."""
     os.setsid()  # a terminal's Ctrl-C is for the sweep, which asks us
     gc.freeze()  # what the fork server has imported is no garbage
+    multiprocessing.set_start_method(None, force=True)  # what the job starts itself, it starts as a single run does
     os.environ.clear()
     os.environ.update(environment)
     signal.signal(signal.SIGINT, _stop)
