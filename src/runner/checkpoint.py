@@ -13,6 +13,8 @@ from typing import Any, BinaryIO, Protocol, cast
 
 import torch
 
+from runner.durable import sync_folder
+
 log = logging.getLogger(__name__)
 
 FORMAT = 2
@@ -67,11 +69,7 @@ def write_whole(path: Path, content: Mapping[str, Any], *, before: Path | None =
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def _write_sealed(file: BinaryIO, content: Mapping[str, Any]) -> None:

@@ -85,17 +85,16 @@ class RunnerSweeper(BasicSweeper):
 
     def _launch(self, folder: Path, jobs: Sequence[Planned], configs: Sequence[DictConfig]) -> None:
         """By frozen configurations where the launcher takes them; by name of the frozen job elsewhere."""
+        from runner.cli.argv import quoted
+
         assert self.launcher is not None
         launch_frozen = getattr(self.launcher, "launch_frozen", None)
         if launch_frozen is not None:
             resume = [job.action == "resume" for job in jobs]
             launch_frozen(configs, resume=resume, on_end=lambda _: self._write_report(folder, draw=False))
             return
-        where = str(folder).replace("'", "\\'")  # resolved once: each job would read the clock anew
-        placed = [
-            [*job.entry.overrides, f"hydra.sweep.dir='{where}'", f"hydra.sweep.subdir='{job.entry.name}'"]
-            for job in jobs
-        ]
+        where = f"hydra.sweep.dir={quoted(folder)}"  # resolved once: each job would read the clock anew
+        placed = [[*job.entry.overrides, where, f"hydra.sweep.subdir='{job.entry.name}'"] for job in jobs]
         self.launcher.launch(placed, initial_job_idx=0)
 
     def _write_report(self, folder: Path, *, draw: bool) -> None:

@@ -53,9 +53,8 @@ def of_hydra(argv: Sequence[str]) -> Command:
     return Command(args, parser, options)
 
 
-def of_run(argv: Sequence[str], *, verb: str) -> tuple[Path, Command]:
-    """The folder of a run, the one word that is neither flag nor override, and the rest. Raises ``Refused``."""
-    command = of_hydra(argv)
+def of_run(command: Command, *, verb: str) -> Path:
+    """The folder of a run: the one word that is neither flag nor override, which is taken out. Raises ``Refused``."""
     args = command.args
     for flag in ("multirun", "cfg", "config_path", "config_name", "info", "shell_completion", "hydra_help"):
         if getattr(args, flag, None):
@@ -65,7 +64,7 @@ def of_run(argv: Sequence[str], *, verb: str) -> tuple[Path, Command]:
         got = ", ".join(folders) or "none"
         raise Refused([f"{verb}: takes the folder of one run, got {got}; python -m runner {verb} RUN [key=value ...]"])
     args.overrides = [word for word in args.overrides if word != folders[0]]
-    return run_folder(folders[0], verb=verb), command
+    return run_folder(folders[0], verb=verb)
 
 
 def option(argv: Sequence[str], flag: str) -> tuple[str | None, list[str]]:

@@ -24,7 +24,8 @@ def main(argv: Sequence[str]) -> int:
     from runner.results.comparison import compare
 
     until_epoch, rest = arguments.option(argv, "--until-epoch")
-    folder, command = arguments.of_run(rest, verb="reproduce")
+    command = arguments.of_hydra(rest)
+    folder = arguments.of_run(command, verb="reproduce")
     _keep_out_of(folder, command.args.overrides)
     manifest = read_json(folder / "manifest.json")
     if not manifest:

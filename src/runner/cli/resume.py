@@ -19,11 +19,11 @@ def main(argv: Sequence[str]) -> int:
     from runner.config.schema import register
     from runner.manner import Manner
 
-    whole = arguments.of_hydra(argv)
-    sweep = arguments.sweep_in(whole)
+    command = arguments.of_hydra(argv)
+    sweep = arguments.sweep_in(command)
     if sweep is not None:
-        return _resume_sweep(sweep, whole)
-    folder, command = arguments.of_run(argv, verb="resume")
+        return _resume_sweep(sweep, command)
+    folder = arguments.of_run(command, verb="resume")
     overrides = command.args.overrides
     if _is_complete(folder) and not extends(overrides):
         if overrides:

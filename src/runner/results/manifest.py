@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.config.build import flat
+from runner.durable import sync_folder
 from runner.results import provenance
 
 OF_THE_END = ("metrics", "tables", "weights_sha256")  # of a completed run; no longer true once it goes on
@@ -38,11 +39,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def read_json(path: Path) -> dict[str, Any]:
