@@ -22,7 +22,7 @@ from runner.observers import digests
 from runner.observers.observer import Observer, Outcome, RunInfo
 from runner.problem import Failed, Interrupted
 from runner.results.manifest import RunRecord
-from runner.results.summary import layer_table
+from runner.results.summary import SAMPLES, layer_table
 from runner.session import Session
 from runner.state import NonFiniteLoss, State
 from runner.tasks.task import Task
@@ -198,7 +198,7 @@ def _begin(cfg: DictConfig, made: Composed, record: RunRecord) -> None:
     task = made.session.task
     record.manifest |= _load_weights(cfg, task)
     record.manifest |= facts_of_the_start(made)
-    (record.folder / "summary.txt").write_text(layer_table(task, made.sample))
+    (record.folder / "summary.txt").write_text(layer_table(task, made.sample, samples=SAMPLES))
 
 
 def _load_weights(cfg: DictConfig, task: Task) -> dict[str, Any]:

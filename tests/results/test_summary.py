@@ -92,15 +92,27 @@ def test_shared_parameters_count_once_and_repeated_calls_add_up() -> None:
     assert rows["total"] == ["24", "96"]
 
 
-def test_a_model_that_needs_values_gets_its_parameters_and_the_reason() -> None:
+def test_a_model_that_cannot_run_gets_its_parameters_and_the_reason() -> None:
+    class Fails(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            raise RuntimeError("not today")
+
+    table = layer_table(Fails(4, 2), torch.rand(1, 4))
+    assert cells(table)["total"] == ["10", "0"]
+    assert "No shapes and FLOPs" in table
+    assert "not today" in table
+
+
+def test_a_model_that_looks_at_values_gets_its_shapes() -> None:
     class Looks(nn.Linear):
         def forward(self, input: Tensor) -> Tensor:
             return super().forward(input) if input.sum().item() > 0 else input
 
-    table = layer_table(Looks(4, 2), torch.rand(1, 4))
-    assert cells(table)["total"] == ["10", "0"]
-    assert "No shapes and FLOPs" in table
-    assert "item" in table
+    assert cells(layer_table(Looks(4, 2), torch.ones(1, 4)))["(itself)"][1] == "(1, 2)"
+
+
+def test_only_the_first_samples_are_used() -> None:
+    assert cells(layer_table(nn.Linear(4, 2), torch.rand(9, 4), samples=3))["(itself)"][1] == "(3, 2)"
 
 
 def test_a_task_runs_all_its_losses() -> None:

@@ -30,12 +30,18 @@ def instantiate(node: Any, /, *args: Any, **facts: Any) -> Any:
 
     The target is called here and not by Hydra, so objects pass as they are and errors come out as they were raised.
     """
+    settings = plain(node)
+    known = signature(settings["_target_"])
+    given = {name: fact for name, fact in facts.items() if name in known and name not in settings}
+    return deferred(settings)(*args, **given)
+
+
+def deferred(settings: Mapping[str, Any]) -> Callable[..., Any]:
+    """The target with its settings bound, not called yet."""
     from hydra.utils import instantiate as hydra_instantiate
 
-    settings = plain(node)
-    build = hydra_instantiate({**settings, "_partial_": True}, _convert_="all")
-    known = signature(settings["_target_"])
-    return build(*args, **{name: fact for name, fact in facts.items() if name in known and name not in settings})
+    made: Callable[..., Any] = hydra_instantiate({**settings, "_partial_": True}, _convert_="all")
+    return made
 
 
 def signature(target: str) -> Mapping[str, inspect.Parameter]:
@@ -119,7 +125,7 @@ def build_optimizers(cfg: DictConfig, task: Task) -> dict[str, torch.optim.Optim
         settings = plain(node)
         ours = {key: settings.pop(key) for key in OPTIMIZER_SETTINGS if key in settings}
         built[name] = build_optimizer(
-            functools.partial(instantiate, settings),
+            deferred(settings),
             network,
             groups=ours.get("groups") or {},
             decay_norms_and_biases=ours.get("decay_norms_and_biases", True),

@@ -1,12 +1,16 @@
 """torchmetrics' metrics with this project's defaults: made for logits, and without its checks of values.
 
-Those checks look at every label on the host. torchmetrics is imported when a metric is made: it costs
-seconds.
+Those checks look at every label on the host. torchmetrics is imported when a metric of its own is made: it costs
+seconds. What is a plain mean over samples does without it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from runner.metrics.sample_mean import SampleMean, hits, squared_errors
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -19,17 +23,21 @@ _NORMALIZE: dict[str, Literal["true", "pred", "all"]] = {
 }
 
 
-def accuracy(*, num_classes: int, average: str = "micro", ignore_index: int | None = None) -> Metric:
+def accuracy(*, num_classes: int, average: str = "micro", ignore_index: int | None = None) -> Metric | SampleMean:
     """The fraction of samples whose highest logit is the label's; "macro": the mean over classes."""
+    if average == "micro" and num_classes >= 2:
+        return SampleMean(hits(ignore_index))
     return _classwise("MulticlassAccuracy", num_classes, average, ignore_index)
 
 
-def top5(*, num_classes: int, average: str = "micro", ignore_index: int | None = None) -> Metric:
+def top5(*, num_classes: int, average: str = "micro", ignore_index: int | None = None) -> Metric | SampleMean:
     """The fraction of samples whose label is among the five highest logits. ``ValueError`` below five
     classes.
     """
     if num_classes < 5:
         raise ValueError(f"metrics=top5 needs at least 5 classes, got {num_classes}; leave it out of metrics")
+    if average == "micro":
+        return SampleMean(hits(ignore_index, top=5))
     return _classwise("MulticlassAccuracy", num_classes, average, ignore_index, top_k=5)
 
 
@@ -62,12 +70,9 @@ def confusion_matrix(*, num_classes: int, normalize: str | None = None, ignore_i
     )
 
 
-def mse(*, squared: bool = True) -> Metric:
+def mse(*, squared: bool = True) -> SampleMean:
     """The mean squared error over all values, or its root; summed in float64."""
-    import torch
-    from torchmetrics import MeanSquaredError
-
-    return MeanSquaredError(squared=squared).set_dtype(torch.float64)
+    return SampleMean(squared_errors, finish=None if squared else torch.sqrt)
 
 
 def _classwise(kind: str, num_classes: int, average: str, ignore_index: int | None, **others: Any) -> Metric:

@@ -12,13 +12,15 @@ from torch import Tensor
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
+    from runner.metrics.sample_mean import SampleMean
+
 
 class Metrics:
     """Named metrics of one evaluation, and means of what the task computes itself. Names carry no part's
     prefix.
     """
 
-    def __init__(self, metrics: Mapping[str, Metric]) -> None:
+    def __init__(self, metrics: Mapping[str, Metric | SampleMean]) -> None:
         self.metrics = dict(metrics)
         self._sums: dict[str, Tensor] = {}
         self._weights: dict[str, Tensor | int] = {}

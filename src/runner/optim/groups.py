@@ -11,6 +11,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 
+from runner.optim.eager import eager
+
 _NORMALISATION = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
@@ -26,7 +28,7 @@ def build_optimizer(
     Raises ``ValueError`` where ``parameter_groups`` does, and for a group that sets what the optimizer does
     not have: torch would keep such a key and ignore it.
     """
-    optimizer = factory(parameter_groups(module, groups=groups, decay_norms_and_biases=decay_norms_and_biases))
+    optimizer = eager(factory)(parameter_groups(module, groups=groups, decay_norms_and_biases=decay_norms_and_biases))
     for pattern, overrides in groups.items():
         for key in overrides:
             if key not in optimizer.defaults:

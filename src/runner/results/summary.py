@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from runner.batch import Batch, map_tensors, size_of, tensors
 from runner.tasks.task import Task
+
+if TYPE_CHECKING:
+    from torch.utils.flop_counter import FlopCounterMode
 
 
 @dataclass
@@ -32,22 +36,26 @@ class Layer:
         return self.leaf or self.parameters > 0 or self.flops > 0
 
 
-def layer_table(module: nn.Module, example_inputs: Batch) -> str:
+SAMPLES = 2  # of the example: enough for shapes
+
+
+def layer_table(module: nn.Module, example_inputs: Batch, *, samples: int | None = None) -> str:
     """Name, type, output shape, parameters and FLOPs of each layer, and the totals, as text.
 
-    ``example_inputs`` is the input or the tuple of inputs; only its shapes matter; for a task it is a batch,
-    and what runs is all its losses. FLOPs are those of that forward pass in eval mode, two for a multiply-add, of
+    ``example_inputs`` is the input or the tuple of inputs; for a task it is a batch, and what runs is all its losses;
+    the first ``samples`` of it are used. FLOPs are those of that forward pass in eval mode, two for a multiply-add, of
     convolutions, matrix products and attention (``torch.utils.flop_counter``). Shared parameters count once.
-    Neither the module nor the random state is touched: a copy without data runs on the meta device. Where it
-    cannot, the table says why and has parameters only.
+    Neither the module nor the random state is touched: a copy runs, where the module is. (The meta device would need
+    no copy of the weights, but its operations import torch's compiler.) Where it cannot, the table says why and has
+    parameters only.
     """
     layers = _parameters_of(module)
     try:
-        with _random_state_kept():
-            inputs = map_tensors(lambda tensor: torch.empty_like(tensor, device="meta"), example_inputs)
-            _measure(_on_meta(module), inputs, layers)
+        with _random_state_kept(module):
+            inputs = map_tensors(lambda tensor: tensor[:samples] if tensor.ndim else tensor, example_inputs)
+            _measure(copy.deepcopy(module).eval(), inputs, layers)
         flops = sum(layer.flops for layer in layers.values())
-        count = size_of(example_inputs)
+        count = size_of(inputs)
         note = f"FLOPs: {flops // count:,} a sample, one forward pass; the table has a batch of {count}."
     except Exception as error:  # whatever a model does that needs values: the run itself can go on
         layers = _parameters_of(module)
@@ -68,19 +76,6 @@ def _parameters_of(module: nn.Module) -> dict[str, Layer]:
                 layer.trainable += parameter.numel() if parameter.requires_grad else 0
         layers[name] = layer
     return layers
-
-
-def _on_meta(module: nn.Module) -> nn.Module:
-    """A copy in eval mode whose tensors have shapes and no data; no data is copied on the way."""
-    memo: dict[int, Any] = {}
-    for child in module.modules():
-        plain = [value for value in vars(child).values() if isinstance(value, Tensor)]
-        for tensor in (*child.parameters(recurse=False), *child.buffers(recurse=False), *plain):
-            shape_only = torch.empty_like(tensor, device="meta", requires_grad=False)
-            if isinstance(tensor, nn.Parameter):
-                shape_only = nn.Parameter(shape_only, requires_grad=False)
-            memo[id(tensor)] = shape_only
-    return copy.deepcopy(module, memo).eval()
 
 
 def _measure(module: nn.Module, inputs: Batch, layers: dict[str, Layer]) -> None:
@@ -107,7 +102,7 @@ def _measure(module: nn.Module, inputs: Batch, layers: dict[str, Layer]) -> None
 
     for name, child in module.named_modules():
         hook(layers[name], child)
-    with _attention_in_parts(), torch.device("meta"), torch.no_grad(), counter:
+    with _attention_in_parts(), torch.no_grad(), _unguarded(counter):
         if isinstance(module, Task):
             for _ in module.losses(inputs):
                 pass
@@ -116,21 +111,35 @@ def _measure(module: nn.Module, inputs: Batch, layers: dict[str, Layer]) -> None
 
 
 @contextmanager
-def _random_state_kept() -> Iterator[None]:
-    state = torch.get_rng_state()
-    try:
+def _unguarded(counter: FlopCounterMode) -> Iterator[None]:
+    """Counts, without the guard for ``torch.compile`` that would import torch's compiler, a second of a run's start."""
+    with counter:
+        mode: Any = type(counter.mode)
+        guarded = mode.__torch_dispatch__
+        mode.__torch_dispatch__ = inspect.unwrap(guarded)
+        try:
+            yield
+        finally:
+            mode.__torch_dispatch__ = guarded
+
+
+@contextmanager
+def _random_state_kept(module: nn.Module) -> Iterator[None]:
+    devices = {tensor.device for tensor in module.parameters() if tensor.device.type == "cuda"}
+    with torch.random.fork_rng(devices=list(devices)):
         yield
-    finally:
-        torch.set_rng_state(state)
 
 
 @contextmanager
 def _attention_in_parts() -> Iterator[None]:
-    """Without the fused path of ``nn.MultiheadAttention``, whose FLOPs nobody counts."""
+    """Without the fused paths of attention, whose FLOPs not every device's counter knows."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        yield
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
 
