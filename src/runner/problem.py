@@ -25,13 +25,36 @@ class Problem:
         told = self.text if self.text.startswith(setting) else f"{setting}: {self.text}"
         return f"{told}; {self.remedy}" if self.remedy else told
 
+    @classmethod
+    def of_line(cls, line: str) -> Problem:
+        """From a message that is written as ``line`` writes one."""
+        setting, colon, told = line.partition(": ")
+        if not colon or " " in setting.partition("=")[0]:
+            return cls("", None, line, "")
+        key, equals, value = setting.partition("=")
+        text, _, remedy = told.rpartition("; ") if "; " in told else (told, "", "")
+        return cls(key, value if equals else None, text, remedy)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Something to be told, and the names of the jobs that it is about."""
+
+    problem: Problem
+    jobs: Sequence[str]
+
 
 class Refused(ValueError):
-    """Settings with which no work is started. Nothing has been written."""
+    """Settings with which no work is started. Nothing has been written.
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    Of a sweep, ``found`` has the same problems apart, and ``jobs`` the names of all jobs.
+    """
+
+    def __init__(self, problems: Sequence[str], *, found: Sequence[Found] = (), jobs: Sequence[str] = ()) -> None:
         super().__init__("\n".join(problems))
         self.problems = list(problems)
+        self.found = list(found)
+        self.jobs = list(jobs)
 
 
 class Failed(RuntimeError):

@@ -52,6 +52,7 @@ def found(changed: Changed, tmp_path: Path) -> Found:
     """What preflight says of the small configuration with other values."""
 
     def find(values: dict[str, Any]) -> list[str]:
-        return check([Job("job", changed(values), tmp_path / "run", choices={"model": "mlp", "optimizer": "adam"})])
+        job = Job("job", changed(values), tmp_path / "run", choices={"model": "mlp", "optimizer": "adam"})
+        return check([job]).lines()
 
     return find

@@ -30,7 +30,8 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"model.hidden": "abc"}, ["model.hidden=abc"]),
     ({"model.hidden": [0]}, ["model.hidden", "positive widths, got [0]"]),
     ({"trainer.precision": "fp8"}, ["trainer.precision=fp8", "must be one of auto, fp32, bf16, fp16"]),
-    ({"trainer.resident": "alway"}, ["trainer.resident=alway", "did you mean always?"]),
+    ({"trainer.resident": "devise"}, ["trainer.resident=devise", "did you mean device?"]),
+    ({"trainer.resident": "always"}, ["trainer.resident=always", "set trainer.resident=device"]),
     ({"trainer.compile": "on"}, ["trainer.compile=on", "must be one of off, default"]),
     ({"trainer.batch_size": 0}, ["trainer.batch_size=0", "must be at least 1"]),
     ({"trainer.eval_batch_size": 0}, ["trainer.eval_batch_size=0", "must be at least 1"]),
@@ -78,7 +79,7 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ),
     ({"model._target_": "cli.user_code.Unbuildable", **MINE}, ["model=mlp", "no such block", "user_code.py:"]),
     # what does not fit together
-    ({"model._target_": "cli.user_code.WrongShape", **MINE}, ["[2, 64] X [7, 10]", "user_code.py:"]),
+    ({"model._target_": "cli.user_code.WrongShape", **MINE}, ["2x64 and 7x10", "user_code.py:"]),
     ({"model._target_": "cli.user_code.Untrained", **MINE}, ["networks are none"]),
     ({"loss": {"_target_": "cli.user_code.PerSample"}}, ["the loss of 'model' must be one number, got the shape (2,)"]),
     (
@@ -93,7 +94,7 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"optimizer.groups": {"*": {"lrr": 1}}}, ["optimizer.groups['*'] sets lrr, which Adam lacks"]),
     ({"trainer.batch_size": 9}, ["trainer.batch_size=9", "8 samples", "at most 8"]),
     ({"debug.samples": 2}, ["trainer.batch_size=4", "2 samples", "at most 2"]),
-    ({"trainer.resident": "always", "augmentation": TRIVIAL}, ["trainer.resident=always", "set trainer.resident=auto"]),
+    ({"trainer.resident": "device", "augmentation": TRIVIAL}, ["trainer.resident=device", "set trainer.resident=auto"]),
     # devices
     ({"trainer.device": "cuda:99"}, ["trainer.device=cuda:99", "CUDA devices"]),
     ({"trainer.device": "gpu"}, ["trainer.device=gpu", "must be auto, cpu, cuda, cuda:<n> or mps"]),
@@ -168,20 +169,20 @@ class TestSweeps:
     def test_a_mistake_names_the_jobs_that_have_it(self, changed: Changed, tmp_path: Path) -> None:
         values: list[dict[str, Any]] = [{}, {"optimizer.lr": -1}, {"optimizer.lr": -1, "seed": 1}, {"model.hiden": 3}]
         jobs = [Job(f"job{number}", changed(each), tmp_path / str(number)) for number, each in enumerate(values)]
-        lines = check(jobs)
+        lines = check(jobs).lines()
         assert len(lines) == 2
         assert lines[0].endswith("  [job1, job2]")
         assert lines[1].endswith("  [job3]")
 
     def test_a_mistake_of_all_jobs_names_none(self, changed: Changed, tmp_path: Path) -> None:
         jobs = [Job(f"job{seed}", changed({"seed": seed, "model.hiden": 3}), tmp_path / str(seed)) for seed in range(3)]
-        (line,) = check(jobs)
+        (line,) = check(jobs).lines()
         assert "job" not in line
 
     def test_many_jobs_are_counted(self, changed: Changed, tmp_path: Path) -> None:
-        jobs = [Job(f"job{n}", changed({"seed": n, "model.hiden": 3}), tmp_path / str(n)) for n in range(8)]
-        (line,) = check([*jobs, Job("well", changed({}), tmp_path / "well")])
-        assert line.endswith("[job0, job1, job2, job3, job4 and 3 more]")
+        jobs = [Job(f"mlp__{n}", changed({"seed": n, "model.hiden": 3}), tmp_path / str(n)) for n in range(8)]
+        (line,) = check([*jobs, Job("well", changed({}), tmp_path / "well")]).lines()
+        assert line.endswith("  [mlp__0 … mlp__7 (8)]")
 
     def test_the_choices_of_each_job_are_its_own(self, changed: Changed, tmp_path: Path) -> None:
         wrong = {"model._target_": "cli.user_code.Unbuildable", **MINE}
@@ -189,7 +190,7 @@ class TestSweeps:
             Job(name, changed({**wrong, "optimizer.lr": lr}), tmp_path / name, choices={"model": name})
             for name, lr in (("mine", 0.1), ("other", 0.2))
         ]
-        assert [line.partition(":")[0] for line in check(jobs)] == ["model=mine", "model=other"]
+        assert [line.partition(":")[0] for line in check(jobs).lines()] == ["model=mine", "model=other"]
 
     def test_seeds_are_checked_once(self, changed: Changed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         import cli.user_code
@@ -205,5 +206,5 @@ class TestSweeps:
         monkeypatch.setattr(cli.user_code.Linear, "__init__", counted)
         values = {"model._target_": "cli.user_code.Linear", **MINE}
         jobs = [Job(f"j{n}", changed({**values, "seed": n}), tmp_path / str(n)) for n in range(5)]
-        assert check(jobs) == []
+        assert check(jobs).lines() == []
         assert len(builds) == 1

@@ -179,12 +179,12 @@ def test_all_is_said_at_once_and_nothing_written(run: Path, changed: Changed) ->
     before = sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*"))
     values = {"trainer.steps": None, "trainer.epochs": 2}
     for more, count in (({}, 1), ({"seed": 5, "optimizer.lr": -1.0}, 3)):
-        lines = check([Job("run", changed({**values, **more}), run, resumes=True)])
+        lines = check([Job("run", changed({**values, **more}), run, resumes=True)]).lines()
         assert len(lines) == count, lines
     assert sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*")) == before
 
 
 def test_a_folder_that_holds_a_run_is_no_obstacle_to_going_on(run: Path, changed: Changed) -> None:
     cfg = changed({"trainer.steps": None, "trainer.epochs": 2})
-    assert check([Job("run", cfg, run, resumes=True)]) == []
-    assert len(check([Job("run", cfg, run)])) == 1
+    assert check([Job("run", cfg, run, resumes=True)]).lines() == []
+    assert len(check([Job("run", cfg, run)]).wrong) == 1

@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from preflight.conftest import Changed
 from torch import Tensor
 
-from runner.preflight.trial import describe, example, one_step
+from runner.config import build
+from runner.preflight import trial
+from runner.preflight.step import example, one_step
+from runner.preflight.trial import describe
 from runner.tasks import Task
 
 
 def test_an_example_has_the_shape_of_the_data_and_no_content() -> None:
-    images, labels = example(tiny.splits(), "meta")
+    images, labels = example(tiny.splits(), "meta", 2)
     assert images.shape[1:] == (1, tiny.PIXELS, tiny.PIXELS)
     assert images.is_meta
     assert (images.dtype, labels.dtype) == (torch.float32, torch.int64)
@@ -25,7 +29,7 @@ def test_an_example_has_the_shape_of_the_data_and_no_content() -> None:
 def test_a_step_without_data_measures_what_a_real_one_does(kind: str) -> None:
     with torch.device("meta"):
         task = tiny.task_of(kind)
-    recorder = one_step(task, example(tiny.splits(), "meta"))
+    recorder = one_step(task, example(tiny.splits(), "meta", 2))
     assert set(recorder.means) == {key.partition("/")[2] for key in tiny.session(kind).evaluate("valid", 0)}
     assert all(parameter.grad is not None for parameter in task.parameters())
 
@@ -95,3 +99,14 @@ def test_a_model_that_gives_another_shape_than_the_task_means_is_told(
 ) -> None:
     (line,) = found({"model": {"_target_": "runner.models.CAE", "channels": [4]}})
     assert "the model gives (2, 1, 8, 8), but scores (2, 10) are needed" in line
+
+
+@pytest.mark.parametrize(("small_bytes", "device"), [(2**26, "cpu"), (10, "meta")])
+def test_small_models_are_tried_on_the_cpu_at_once(
+    changed: Changed, monkeypatch: pytest.MonkeyPatch, small_bytes: int, device: str
+) -> None:
+    monkeypatch.setattr(trial, "SMALL_BYTES", small_bytes)
+    cfg = changed({})
+    done = trial.tried(cfg, build.load_splits(cfg), at_once=True)
+    assert (done.device, done.problems, done.unchecked) == (device, [], [])
+    assert trial.tried(cfg, build.load_splits(cfg)).device == "meta"

@@ -59,12 +59,17 @@ def of_run(command: Command, *, verb: str) -> Path:
     for flag in ("multirun", "cfg", "config_path", "config_name", "info", "shell_completion", "hydra_help"):
         if getattr(args, flag, None):
             raise Refused([f"--{flag.replace('_', '-')}: has no meaning for {verb}; leave it out"])
-    folders = [word for word in args.overrides if is_verb(word) or Path(word).is_dir()]  # vgg16__0__lr=0.1
+    folders = _folders_in(args.overrides)
     if len(folders) != 1:
         got = ", ".join(folders) or "none"
         raise Refused([f"{verb}: takes the folder of one run, got {got}; python -m runner {verb} RUN [key=value ...]"])
     args.overrides = [word for word in args.overrides if word != folders[0]]
     return run_folder(folders[0], verb=verb)
+
+
+def _folders_in(words: Sequence[str]) -> list[str]:
+    """The words that are no overrides, or name a folder all the same: ``vgg16__0__lr=0.1``."""
+    return [word for word in words if is_verb(word) or Path(word).is_dir()]
 
 
 def option(argv: Sequence[str], flag: str) -> tuple[str | None, list[str]]:
@@ -87,10 +92,12 @@ def quoted(path: Path) -> str:
 
 
 def sweep_in(command: Command) -> Path | None:
-    """The one folder among the words of a command that holds a sweep, if there is one."""
-    found = [Path(word).expanduser() for word in command.args.overrides if is_verb(word)]
-    sweeps = [folder for folder in found if (folder / "sweep.json").is_file()]
-    return sweeps[0] if len(sweeps) == len(found) == 1 else None
+    """The one folder among the words of a command that holds a sweep, if there is one; it is taken out."""
+    folders = _folders_in(command.args.overrides)
+    if len(folders) != 1 or not (Path(folders[0]).expanduser() / "sweep.json").is_file():
+        return None
+    command.args.overrides = [word for word in command.args.overrides if word != folders[0]]
+    return Path(folders[0]).expanduser()
 
 
 def run_folder(text: str, *, verb: str) -> Path:
@@ -117,7 +124,12 @@ def group_options(folders: Sequence[Path]) -> dict[str, dict[str, str]]:
     return options
 
 
-OPEN = ("trainer.best", "optimizer.groups")  # settings that take any key: no + is asked for
+OPEN = (  # settings that take any key: no + is asked for
+    "trainer.best",
+    "optimizer.groups",
+    "hydra.sweeper.sampler_options",
+    "hydra.sweeper.pruner_options",
+)
 
 
 SHORT = {"retry_failed": "hydra.sweeper.retry_failed", "fail_fast": "hydra.launcher.fail_fast"}  # of a sweep

@@ -22,7 +22,7 @@ def reported(work: Callable[[], int]) -> int:
     try:
         return work()
     except Refused as error:
-        return _say(error, REFUSED, error.problems)
+        return _say_refused(error)
     except Interrupted as error:
         return _say(error, INTERRUPTED, [str(error)])
     except KeyboardInterrupt as error:
@@ -48,6 +48,17 @@ def _say(error: BaseException, status: int, messages: list[str]) -> int:
     for message in messages:
         print(f"runner: {message}", file=sys.stderr)
     return status
+
+
+def _say_refused(error: Refused) -> int:
+    """The problems of one run as lines, those of a sweep as a table."""
+    if not error.found or len(error.jobs) == 1:
+        return _say(error, REFUSED, error.problems)
+    from runner.cli.problems import heading, print_problems
+
+    _say(error, REFUSED, [heading(error)])
+    print_problems(error, sys.stderr)
+    return REFUSED
 
 
 def user_message(error: Exception) -> str | None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from runner.cli import argv as arguments
-from runner.config.identity import BUDGET
+from runner.config.identity import BUDGET, may_change
+from runner.preflight.ranks import CHANGE_WORLD_SIZE
 from runner.problem import Refused
 from runner.results.manifest import read_json
 
@@ -19,28 +20,34 @@ def main(argv: Sequence[str]) -> int:
     from runner.config.schema import register
     from runner.manner import Manner
 
-    command = arguments.of_hydra(argv)
+    change_world_size = CHANGE_WORLD_SIZE in argv
+    command = arguments.of_hydra([word for word in argv if word != CHANGE_WORLD_SIZE])
     sweep = arguments.sweep_in(command)
     if sweep is not None:
         return _resume_sweep(sweep, command)
     folder = arguments.of_run(command, verb="resume")
     overrides = command.args.overrides
     if _is_complete(folder) and not extends(overrides):
-        if overrides:
-            text = f"resume {folder}: is complete, {', '.join(overrides)} would change nothing"
+        asked = [override for override in overrides if not _allowed(override)]
+        if asked:
+            text = f"resume {folder}: is complete, {', '.join(asked)} would change nothing"
             raise Refused([f"{text}; trainer.epochs=<more> extends it"])
         print(f"{folder} is complete, {_ending(read_json(folder / 'status.json'))}")
         return 0
     register()
     config_name, overrides = saved_run.register(folder / ".hydra", command.args.overrides)
-    if extends(command.args.overrides):
-        print("a schedule that lasts as long as the training follows the new length from here on")
+    longer = extends(command.args.overrides)
     app.one_run(
         command.args,
         conf_dir=str(conf_dir()),
         config_name=config_name,
         overrides=[*overrides, f"hydra.run.dir={arguments.quoted(folder)}"],
-        manner=Manner(resume=True, threads=read_json(folder / "manifest.json").get("threads")),
+        manner=Manner(
+            resume=True,
+            threads=read_json(folder / "manifest.json").get("threads"),
+            change_world_size=change_world_size,
+        ),
+        note="a schedule that lasts as long as the training follows the new length from here on" if longer else "",
     )
     return 0
 
@@ -51,7 +58,7 @@ def _resume_sweep(folder: Path, command: arguments.Command) -> int:
     from runner.config.schema import register
 
     register()
-    overrides = [word for word in command.args.overrides if not arguments.is_verb(word)]
+    overrides = command.args.overrides
     foreign = [word for word in overrides if not word.startswith(("hydra.", "hydra/"))]
     if foreign:
         text = "the jobs of a sweep are as they were frozen; change one by resuming its own folder"
@@ -71,4 +78,13 @@ def _ending(status: Mapping[str, Any]) -> str:
 
 
 def extends(overrides: Sequence[str]) -> bool:
-    return any(override.lstrip("+").partition("=")[0] in BUDGET for override in overrides)
+    return any(_key(override) in BUDGET for override in overrides)
+
+
+def _allowed(override: str) -> bool:
+    """What may be given to a run that goes on, and is no matter where nothing is left to do."""
+    return may_change(_key(override)) or _key(override).startswith("hydra")
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]

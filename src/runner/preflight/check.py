@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, open_dict
 
 from runner.config import build
 from runner.preflight.disk import disk_problems, run_bytes
+from runner.preflight.findings import Findings, Gathered
 from runner.preflight.folder import taken, unusable
+from runner.preflight.ranks import ranks_problems
 from runner.preflight.resume import data_problems, resume_problems
 from runner.preflight.settings import settings_problems
 from runner.preflight.targets import target_problems
 from runner.problem import Problem
+
+if TYPE_CHECKING:
+    from runner.data.source import Splits
+
+
+FEW = 3  # configurations that are tried one by one on the CPU
 
 
 @dataclass(frozen=True)
@@ -46,61 +56,80 @@ class Job:
         return cls(name=name, cfg=cfg, folder=folder, overrides=list(overrides), choices=given, resumes=resumes)
 
 
-def check(jobs: Sequence[Job], *, sweep_folder: Path | None = None) -> list[str]:
-    """A line for each problem of each distinct configuration; seeds cost nothing extra. Empty when all is well."""
-    lines: dict[str, list[str]] = {}
-    needed_bytes = 0
-    for twins in _distinct(jobs):
-        found, each_bytes = _problems(twins[0])
-        needed_bytes += each_bytes * sum(not job.resumes for job in twins)  # the files of the others are there
-        for problem in found:
-            lines.setdefault(_named(problem, twins[0]).line(), []).extend(job.name for job in twins)
+def check(jobs: Sequence[Job], *, sweep_folder: Path | None = None, elsewhere: bool = False) -> Findings:
+    """What is wrong with each distinct configuration, and what could not be checked; seeds cost nothing extra.
+
+    ``elsewhere``: the jobs run on other machines, whose devices are not known here.
+    """
+    wrong, unchecked, needed_bytes = Gathered(), Gathered(), 0
+    groups = _distinct(jobs)
+    for twins in groups:
+        names = [job.name for job in twins]
+        verdict = _verdict(twins[0], elsewhere=elsewhere, few=len(groups) <= FEW)
+        needed_bytes += verdict.run_bytes * sum(not job.resumes for job in twins)  # the files of the others are there
+        wrong.add((_named(problem, twins[0]) for problem in verdict.problems), names)
+        unchecked.add((_named(problem, twins[0]) for problem in verdict.unchecked), names)
     for job in jobs:
-        for problem in (resume_problems if job.resumes else taken)(job.folder, job.cfg):
-            lines.setdefault(problem.line(), []).append(job.name)
-    for job in [job for job in jobs if job.resumes and not lines]:
-        for problem in data_problems(job.folder, job.cfg):
-            lines.setdefault(problem.line(), []).append(job.name)
+        resumable = functools.partial(resume_problems, elsewhere=elsewhere)
+        wrong.add((resumable if job.resumes else taken)(job.folder, job.cfg), [job.name])
+    for job in [job for job in jobs if job.resumes and not wrong]:
+        wrong.add(data_problems(job.folder, job.cfg), [job.name])
     where, key = (jobs[0].folder, "hydra.run.dir") if sweep_folder is None else (sweep_folder, "hydra.sweep.dir")
-    for problem in [*unusable(where, key), *disk_problems(where, key, needed_bytes=needed_bytes)]:
-        lines.setdefault(problem.line(), []).extend(job.name for job in jobs)
-    if len(jobs) == 1:
-        return list(lines)
-    return [line if len(names) == len(jobs) else f"{line}  [{_some(names)}]" for line, names in lines.items()]
+    of_all = [*unusable(where, key), *disk_problems(where, key, needed_bytes=needed_bytes)]
+    wrong.add(of_all, [job.name for job in jobs])
+    return Findings([job.name for job in jobs], wrong.all(), unchecked.all())
 
 
 def _distinct(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Jobs that differ in nothing but the seed stand together."""
+    """Jobs that differ in nothing but the seed itself stand together."""
     groups: dict[str, list[Job]] = {}
     for job in jobs:
-        cfg = job.cfg.copy()
-        cfg.seed = 0
         try:
-            key = json.dumps(build.plain(cfg), sort_keys=True, default=str)
+            key = json.dumps({**build.plain(job.cfg), "seed": None}, sort_keys=True, default=str)
         except Exception:  # an interpolation that leads nowhere: reported for this job by its own check
             key = job.name
         groups.setdefault(key, []).append(job)
     return list(groups.values())
 
 
-def _problems(job: Job) -> tuple[list[Problem], int]:
-    """What is wrong with a job, and the bytes that its checkpoints will take, if that could be found out."""
+@dataclass(frozen=True)
+class _Verdict:
+    problems: Sequence[Problem]
+    unchecked: Sequence[Problem] = ()
+    run_bytes: int = 0  # that its checkpoints will take, if that could be found out
+
+
+def _verdict(job: Job, *, elsewhere: bool, few: bool) -> _Verdict:
     try:
         build.plain(job.cfg)
     except Exception as error:
-        return [Problem("configuration", None, " ".join(str(error).split()), "")], 0
-    found = settings_problems(job.cfg, job.overrides)
+        return _Verdict([Problem("configuration", None, " ".join(str(error).split()), "")])
+    found = [*settings_problems(job.cfg, job.overrides), *ranks_problems(job.cfg)]
     if any(problem.value == "???" or "${" in str(problem.value) for problem in found):
-        return found, 0
+        return _Verdict(found)
     found += target_problems(job.cfg)
     if any(problem.key.startswith("dataset") for problem in found):
-        return found, 0
-    tried, weights_bytes = _data_and_trial(job.cfg, found)
-    return found + tried, run_bytes(weights_bytes, best=len(job.cfg.trainer.best))
+        return _Verdict(found)
+    return _tried(job.cfg, found, elsewhere=elsewhere, few=few)
 
 
-def _data_and_trial(cfg: DictConfig, read: Sequence[Problem]) -> tuple[list[Problem], int]:
-    """What the data lacks; and what using everything once shows, with the bytes of its weights.
+def _tried(cfg: DictConfig, read: Sequence[Problem], *, elsewhere: bool, few: bool) -> _Verdict:
+    """What reading found, what the data lack, and what using everything once shows."""
+    problems, splits = _data(cfg, read)
+    from runner.preflight.ranks import gpus_problems
+    from runner.preflight.trial import device_problems, tried
+
+    if not elsewhere:
+        problems += [*device_problems(cfg), *gpus_problems(cfg)]
+    if splits is None:
+        return _Verdict([*read, *problems])
+    trial = tried(cfg, splits, clean=not read, elsewhere=elsewhere, at_once=few)
+    needed_bytes = run_bytes(trial.weights_bytes, best=len(cfg.trainer.best))
+    return _Verdict([*read, *problems, *trial.problems], trial.unchecked, needed_bytes)
+
+
+def _data(cfg: DictConfig, read: Sequence[Problem]) -> tuple[list[Problem], Splits | None]:
+    """What the data lack, or the data.
 
     Data in hand are loaded whatever reading found elsewhere, a download waits until nothing else is wrong.
     """
@@ -109,24 +138,14 @@ def _data_and_trial(cfg: DictConfig, read: Sequence[Problem]) -> tuple[list[Prob
         found = [replace(problem, key=f"dataset.{problem.key}") for problem in source.problems()]
         fetches = bool(getattr(source, "missing", list)())  # a download can wait until nothing else is wrong
         unclear = any(problem.key.startswith(("trainer", "debug")) for problem in read)
-        splits = None if found or unclear or (read and fetches) else build.load_splits(cfg)
+        return found, None if found or unclear or (read and fetches) else build.load_splits(cfg)
     except Exception as error:
         if os.environ.get("RUNNER_TRACEBACK"):
             traceback.print_exception(error)
         text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        found, splits = [Problem("dataset", None, text, "")], None
-    from runner.preflight.trial import device_problems, tried
-
-    trial = tried(cfg, splits, clean=not read) if splits is not None else None
-    shown, weights_bytes = (trial.problems, trial.weights_bytes) if trial is not None else ([], 0)
-    return [*found, *device_problems(cfg), *shown], weights_bytes
+        return [Problem("dataset", None, text, "")], None
 
 
 def _named(problem: Problem, job: Job) -> Problem:
     """A problem of a whole group is told with the option that was chosen: ``model=vgg16``."""
     return replace(problem, value=job.choices[problem.key]) if problem.key in job.choices else problem
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(dict.fromkeys(names[:5]))
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"

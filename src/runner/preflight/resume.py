@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -15,8 +16,8 @@ from runner.problem import Problem
 from runner.results.manifest import read_json
 
 
-def resume_problems(folder: Path, cfg: DictConfig) -> Iterator[Problem]:
-    """What stands against going on with the run in ``folder`` under ``cfg``."""
+def resume_problems(folder: Path, cfg: DictConfig, *, elsewhere: bool = False) -> Iterator[Problem]:
+    """What stands against going on with the run in ``folder`` under ``cfg``; ``elsewhere`` is that of ``check``."""
     saved = load(folder / ".hydra" / "config.yaml")
     if saved is None:
         yield Problem("resume", folder, "its .hydra/config.yaml cannot be read", "restore it, or start a new run")
@@ -25,16 +26,19 @@ def resume_problems(folder: Path, cfg: DictConfig) -> Iterator[Problem]:
     if in_use:
         yield Problem("resume", folder, in_use, "")
     differing = changes(saved, cfg)
+    kept, damage = _checkpointed(folder)
+    precision = None if elsewhere or kept is None else kept.get("identity", {}).get("trainer.precision")
     for key, (before, now) in differing.items():
-        if not may_change(key):
+        if not may_change(key) and not (key == "trainer.precision" and now == precision):
             remedy = f"start a new run; init_from={folder} takes over the weights"
             yield Problem(key, now, f"cannot change while a run is under way (it has {before})", remedy)
-    trained_steps, damage = _checkpointed(folder)
+    if precision is not None and cfg.trainer.precision == "auto":
+        yield from _precision_problems(cfg, precision)
     if damage:
         text = f"no checkpoint is sound: {'; '.join(damage)}"
         yield Problem("resume", folder, text, "restore one of the files from a copy, or start a new run")
     if differing.keys() & set(BUDGET):
-        yield from _budget_problems(folder, cfg, trained_steps)
+        yield from _budget_problems(folder, cfg, 0 if kept is None else int(kept["step"]))
 
 
 def data_problems(folder: Path, cfg: DictConfig) -> Iterator[Problem]:
@@ -46,20 +50,35 @@ def data_problems(folder: Path, cfg: DictConfig) -> Iterator[Problem]:
         yield Problem("dataset", None, text, "restore them, or start a new run")
 
 
-def _checkpointed(folder: Path) -> tuple[int, list[str]]:
-    """The step of the newest sound checkpoint, 0 when there is none; and what is wrong when none of them is sound."""
+def _precision_problems(cfg: DictConfig, before: str) -> Iterator[Problem]:
+    """A device on which ``auto`` is not what the run was trained in."""
+    from runner.numerics import resolve_device
+    from runner.precision import resolve
+
+    try:
+        device = resolve_device(cfg.trainer.device)
+    except ValueError:  # told by ``device_problems``
+        return
+    now = resolve("auto", device)
+    if now != before:
+        text = f"means {now} on {device}, but the run is trained in {before}"
+        yield Problem("trainer.precision", "auto", text, f"set trainer.precision={before}")
+
+
+def _checkpointed(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """The newest sound checkpoint, if there is one; and what is wrong when there are files, but none is sound."""
     files = [file for name in ("last.pt", "previous.pt") if (file := folder / "checkpoints" / name).is_file()]
     if not files:
-        return 0, []
+        return None, []
     from runner.checkpoint import Unsound, read
 
     damage = []
     for file in files:
         try:
-            return int(read(file)["step"]), []
+            return read(file), []
         except Unsound as error:
             damage.append(str(error))
-    return 0, damage
+    return None, damage
 
 
 def _budget_problems(folder: Path, cfg: DictConfig, trained_steps: int) -> Iterator[Problem]:

@@ -11,11 +11,11 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from runner.config.build import plain
-from runner.config.schema import CHOICES, Config, DebugConfig, TrainerConfig
+from runner.config.schema import CHOICES, RENAMED, Config, DebugConfig, TrainerConfig
 from runner.preflight.initial import init_settings_problems
 from runner.problem import Problem
 
-AT_LEAST_ONE = ("batch_size", "eval_batch_size", "micro_batches", "log_every_steps", "steps", "threads")
+AT_LEAST_ONE = ("batch_size", "eval_batch_size", "micro_batches", "log_every_steps", "steps", "threads", "nproc")
 POSITIVE = (
     "epochs",
     "evaluate_every_epochs",
@@ -82,7 +82,8 @@ def _unread(cfg: DictConfig) -> Iterator[Problem]:
 def _trainer(trainer: DictConfig) -> Iterator[Problem]:
     for name, choices in CHOICES.items():
         if trainer[name] not in choices:
-            remedy = closest(str(trainer[name]), choices)
+            meant = RENAMED.get(name, {}).get(trainer[name])
+            remedy = f"set trainer.{name}={meant}" if meant else closest(str(trainer[name]), choices)
             yield Problem(f"trainer.{name}", trainer[name], f"must be one of {', '.join(choices)}", remedy)
     for name in AT_LEAST_ONE:
         if trainer[name] is not None and trainer[name] < 1:

@@ -13,9 +13,11 @@ from runner.config.build import OPTIMIZER_SETTINGS, plain, signature
 from runner.preflight.settings import closest
 from runner.problem import Problem
 
+OF_DATA = {"in_channels", "image_size", "num_classes", "output"}
+OF_DATA |= {"source_vocabulary_size", "target_vocabulary_size", "source_length", "target_length"}
 FACTS = {
-    "model": {"in_channels", "image_size", "num_classes", "output"},
-    "loss": {"in_channels", "image_size", "num_classes", "output"},
+    "model": OF_DATA,
+    "loss": OF_DATA,
     "metrics": {"num_classes"},
     "task": {"model", "loss"},
     "scheduler": {"optimizer", "plan"},

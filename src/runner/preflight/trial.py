@@ -6,25 +6,26 @@ import functools
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from omegaconf import DictConfig
-from torch import Tensor, nn
 
-from runner.batch import Batch
 from runner.composition import make_plan
 from runner.config import build
-from runner.data.data import check_resident
-from runner.data.source import Spec, Splits
+from runner.data.augment import check_changes
+from runner.data.placement import check_resident
+from runner.data.source import Splits
 from runner.metrics import Metrics
 from runner.numerics import resolve_device
 from runner.optim import Scheduler
 from runner.plan import Plan
+from runner.preflight.causes import for_any, lacks_content, limited, obstacle
 from runner.preflight.initial import init_problems
+from runner.preflight.ranks import world_size_of
 from runner.preflight.settings import closest
+from runner.preflight.step import Recorder, Tensors, contents, example, one_step, smallest_batch, watched
 from runner.problem import Problem
 from runner.tasks.task import Task
 from runner.update import loss_label
@@ -32,47 +33,57 @@ from runner.update import loss_label
 T = TypeVar("T")
 
 SAMPLES = 2
+SMALL_BYTES = 2**26  # of weights: with these a step on the CPU takes tenths of a second
+SMALL_EXAMPLE = 3 * 128 * 128  # numbers
 OF_CLASSES = {
     f"runner.metrics.{name}" for name in ("accuracy", "top5", "precision", "recall", "f1", "confusion_matrix")
 }
 
 
-class Recorder:
-    """Stands in for ``Metrics`` on meta tensors: what a task measures, and the shapes that it gives its metrics."""
-
-    def __init__(self) -> None:
-        self.means: list[str] = []
-        self.given: list[tuple[Tensor, ...]] = []
-
-    def mean(self, name: str, value: Tensor, weight: Tensor | int) -> None:  # noqa: ARG002
-        self.means.append(name)
-
-    def update(self, *tensors: Tensor) -> None:
-        self.given.append(tensors)
-
-
 class Trial:
-    """Collects what goes wrong when the parts of a configuration are built and used once."""
+    """Collects what goes wrong when the parts of a configuration are built and used once, and what cannot be told."""
 
-    def __init__(self, cfg: DictConfig, splits: Splits) -> None:
+    def __init__(self, cfg: DictConfig, splits: Splits, *, elsewhere: bool = False) -> None:
         self.cfg = cfg
         self.splits = splits
         self.problems: list[Problem] = []
+        self.unchecked: list[Problem] = []
         self.device = "meta"
         self.untraceable = False
         self.weights_bytes = 0
+        self._runs_on_cpu = not elsewhere and _is_cpu(cfg.trainer.device)
 
-    def run(self) -> None:
-        """On meta tensors, which cost nothing; on the CPU where something cannot do without content."""
-        for self.device in ("meta", "cpu"):
-            self.problems, self.untraceable = [], False
+    def run(self, *, at_once: bool = False) -> None:
+        """On meta tensors, which cost nothing; on the CPU where something cannot do without content.
+
+        ``at_once``: small ones on the CPU from the start. The first operations on meta tensors import torch's
+        compiler, which takes longer than a few such trials, and not as long as hundreds.
+        """
+        if at_once and self._is_small():
+            self._run_on_cpu(SMALL_BYTES)
+            if not self.unchecked:
+                return
+            self.problems, self.unchecked, self.device = [], [], "meta"
+        self._run()
+        if not self.untraceable:
+            return
+        shown, self.problems = self.problems, []
+        self._run_on_cpu()
+        if self.unchecked:  # what was seen before it counts
+            self.problems = list({problem.line(): problem for problem in [*shown, *self.problems]}.values())
+
+    def _is_small(self) -> bool:
+        return sum(tensor.numel() for tensor in self.splits.train[0]) <= SMALL_EXAMPLE
+
+    def _run_on_cpu(self, limit_bytes: int | None = None) -> None:
+        self.device = "cpu"
+        with torch.random.fork_rng(devices=[]), limited(limit_bytes):
             self._run()
-            if not self.untraceable:
-                break
 
     def _run(self) -> None:
         augmentation = self._try("augmentation", lambda: build.build_augmentation(self.cfg))
         if augmentation is not None:
+            self._try("augmentation", lambda: check_changes(augmentation, self.splits.spec))
             self._try("trainer", lambda: check_resident(self.cfg.trainer.resident, augmentation))
         for name, node in self.cfg.logger.items():
             if node is not None:
@@ -92,12 +103,16 @@ class Trial:
         try:
             return work()
         except Exception as error:
-            if self.device == "meta" and (isinstance(error, NotImplementedError) or "meta" in str(error).lower()):
+            if self.device == "meta" and lacks_content(error):
                 self.untraceable = True
                 return None
             if os.environ.get("RUNNER_TRACEBACK"):
                 traceback.print_exception(error)
-            self.problems.append(Problem(key, None, what + describe(error), ""))
+            reason = obstacle(error, runs_on_cpu=self._runs_on_cpu) if self.device == "cpu" else ""
+            if reason:
+                self.unchecked.append(Problem(key, None, reason, ""))
+            else:
+                self.problems.append(Problem(key, None, what + describe(error), ""))
             return None
 
     def plan(self) -> Plan | None:
@@ -127,15 +142,17 @@ class Trial:
             made = self._try("scheduler", lambda: [schedule(optimizer) for optimizer in optimizers.values()])
             schedules = made or []
         trainer = self.cfg.trainer
-        if trainer.micro_batches > 1 and getattr(getattr(task, "loss", None), "uneven", False):
+        together = world_size_of(trainer)
+        if getattr(getattr(task, "loss", None), "uneven", False):
             text = "cannot split a loss in which samples count differently (class weights, ignore_index)"
-            self.problems.append(Problem("trainer.micro_batches", trainer.micro_batches, text, "set it to 1"))
-        samples = smallest_batch(len(self.splits.train), trainer.batch_size, trainer.micro_batches)
-        batch = example(self.splits, self.device, min(samples, SAMPLES))
-        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in batch)
+            for key, parts in (("trainer.micro_batches", trainer.micro_batches), ("trainer.nproc", together)):
+                if parts > 1:
+                    self.problems.append(Problem(key, parts, text, "set it to 1"))
+        samples = smallest_batch(len(self.splits.train), trainer.batch_size, trainer.micro_batches, together)
+        samples = min(samples, SAMPLES)
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in example(self.splits, "meta", samples))
         what = f"a training step on a batch of {shapes} fails: "
-        with watched(task, batch, self.splits.spec):
-            recorder = self._try("model", lambda: one_step(task, batch), what=what)
+        recorder = self._try("model", lambda: self._used(task, samples), what=what)
         if recorder is None:
             return None
         names = set(recorder.means) | self._measured(recorder, task)
@@ -143,6 +160,17 @@ class Trial:
         losses = [loss_label(name, alone=len(networks) == 1) for name in networks]
         self._monitors(schedules, [*(f"valid/{name}" for name in sorted(names)), *losses])
         return names
+
+    def _used(self, task: Task, samples: int) -> Recorder:
+        """Of one step on the device; on the CPU whatever the samples hold."""
+
+        def step(batch: Tensors) -> Recorder:
+            with watched(task, batch, self.splits.spec):
+                return one_step(task.train(), batch)
+
+        if self.device == "meta":
+            return step(example(self.splits, "meta", samples))
+        return for_any(step, contents(self.splits, samples, self.cfg.trainer.batch_size))
 
     def _monitors(self, schedules: list[Scheduler], measured: list[str]) -> None:
         """A schedule, and a rule that ends training, must follow something that is measured."""
@@ -158,7 +186,7 @@ class Trial:
     def _measured(self, recorder: Recorder, task: Task) -> set[str]:
         names: set[str] = set()
         for name, node in self.cfg.metrics.items():
-            if not recorder.given or (task.output == "image" and node.get("_target_") in OF_CLASSES):
+            if not recorder.given or (task.output in ("image", "tokens") and node.get("_target_") in OF_CLASSES):
                 text = f"measures nothing that {type(task).__name__} gives"
                 self.problems.append(Problem(f"metrics.{name}", None, text, f"take {name} out of metrics=[…]"))
                 continue
@@ -178,61 +206,6 @@ class Trial:
                 text = f"is not measured; there are: {', '.join(sorted(names))}"
                 remedy = closest(metric, names) or f"take it out with ~trainer.best.{metric}"
                 self.problems.append(Problem(f"trainer.best.{metric}", direction, text, remedy))
-
-
-@contextmanager
-def watched(task: Task, batch: tuple[Tensor, ...], spec: Spec) -> Iterator[None]:
-    """Inside, a model whose output the task cannot mean raises ``ValueError`` before a loss broadcasts it away."""
-    model = getattr(task, "model", None)
-    says = any("output" in vars(kind) for kind in type(task).__mro__ if kind is not Task)
-    if not says or not isinstance(model, nn.Module):
-        yield
-        return
-
-    def look(_module: nn.Module, _inputs: object, output: object) -> None:
-        if not isinstance(output, Tensor):
-            return
-        given, size = tuple(output.shape), tuple(batch[0].shape)
-        if task.output == "classes" and (len(given) != 2 or given[1] < spec.num_classes):
-            raise ValueError(f"the model gives {given}, but scores {(len(batch[0]), spec.num_classes)} are needed")
-        if task.output == "image" and given != size:
-            raise ValueError(f"the model gives {given}, but images {size} are needed")
-
-    hook = model.register_forward_hook(look)
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
-def one_step(task: Task, batch: Batch) -> Recorder:
-    """Every loss with its gradients, then one evaluation. Raises ``ValueError`` for what the loop could not use."""
-    networks = task.networks()
-    for name, loss in task.losses(batch):
-        if name not in networks:
-            known = ", ".join(networks) or "none"
-            raise ValueError(f"{type(task).__name__} yields a loss for {name!r}, but its networks are {known}")
-        if loss.ndim:
-            raise ValueError(f"the loss of {name!r} must be one number, got the shape {tuple(loss.shape)}")
-        torch.autograd.backward(loss)
-    recorder = Recorder()
-    task.eval()
-    with torch.no_grad():
-        task.scores(batch, cast(Metrics, recorder))
-    return recorder
-
-
-def smallest_batch(size: int, batch_size: int, micro_batches: int) -> int:
-    """The fewest samples that are computed at once: batch norm cannot do with one."""
-    batches = [batch_size, *([size % batch_size] if size % batch_size else [])]
-    return min(batch // min(micro_batches, batch) for batch in batches)
-
-
-def example(splits: Splits, device: str, samples: int = SAMPLES) -> tuple[Tensor, ...]:
-    """A batch with the shapes and types of the training part, without its content; the image first, as prepared."""
-    images, *rest = splits.train[0]
-    batch = torch.zeros(samples, *images.shape, device=device)
-    return batch, *(torch.zeros(samples, *tensor.shape, dtype=tensor.dtype, device=device) for tensor in rest)
 
 
 def describe(error: Exception) -> str:
@@ -257,14 +230,25 @@ def device_problems(cfg: DictConfig) -> list[Problem]:
     return []
 
 
-def tried(cfg: DictConfig, splits: Splits, *, clean: bool = True) -> Trial:
-    """Everything of ``cfg`` built and used once, with the shapes of ``splits``; its ``problems`` say what went wrong.
+def _is_cpu(device: str) -> bool:
+    try:
+        return resolve_device(device).type == "cpu"
+    except ValueError:  # told by ``device_problems``
+        return False
+
+
+def tried(
+    cfg: DictConfig, splits: Splits, *, clean: bool = True, elsewhere: bool = False, at_once: bool = False
+) -> Trial:
+    """Everything of ``cfg`` built and used once, with the shapes of ``splits``.
+
+    Its ``problems`` say what went wrong, and ``unchecked`` what could not be tried, and why.
 
     Unless reading it found it ``clean``, only its durations are tried: the rest may not even be buildable.
     """
-    trial = Trial(cfg, splits)
+    trial = Trial(cfg, splits, elsewhere=elsewhere)
     if clean:
-        trial.run()
+        trial.run(at_once=at_once)
     else:
         trial.plan()
     return trial

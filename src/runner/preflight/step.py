@@ -1,0 +1,109 @@
+"""One training step and one evaluation, for what they show of shapes: on tensors without content, or with any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from runner.batch import Batch
+from runner.data.prepare import Prepare
+from runner.data.source import AnySpec, Splits
+from runner.metrics import Metrics
+from runner.randomness import Randomness
+from runner.tasks.task import Task
+
+Tensors = tuple[Tensor, ...]
+
+
+class Recorder:
+    """Stands in for ``Metrics`` on meta tensors: what a task measures, and the shapes that it gives its metrics."""
+
+    def __init__(self) -> None:
+        self.means: list[str] = []
+        self.given: list[tuple[Tensor, ...]] = []
+
+    def mean(self, name: str, value: Tensor, weight: Tensor | int) -> None:  # noqa: ARG002
+        self.means.append(name)
+
+    def update(self, *tensors: Tensor) -> None:
+        self.given.append(tensors)
+
+
+@contextmanager
+def watched(task: Task, batch: tuple[Tensor, ...], spec: AnySpec) -> Iterator[None]:
+    """Inside, a model whose output the task cannot mean raises ``ValueError`` before a loss broadcasts it away."""
+    model = getattr(task, "model", None)
+    says = any("output" in vars(kind) for kind in type(task).__mro__ if kind is not Task)
+    if not says or not isinstance(model, nn.Module):
+        yield
+        return
+
+    def look(_module: nn.Module, _inputs: object, output: object) -> None:
+        if not isinstance(output, Tensor):
+            return
+        given, size = tuple(output.shape), tuple(batch[0].shape)
+        if task.output == "classes" and (len(given) != 2 or given[1] < spec.num_classes):
+            raise ValueError(f"the model gives {given}, but scores {(len(batch[0]), spec.num_classes)} are needed")
+        if task.output == "image" and given != size:
+            raise ValueError(f"the model gives {given}, but images {size} are needed")
+
+    hook = model.register_forward_hook(look)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def one_step(task: Task, batch: Batch) -> Recorder:
+    """Every loss with its gradients, then one evaluation. Raises ``ValueError`` for what the loop could not use."""
+    networks = task.networks()
+    for name, loss in task.losses(batch):
+        if name not in networks:
+            known = ", ".join(networks) or "none"
+            raise ValueError(f"{type(task).__name__} yields a loss for {name!r}, but its networks are {known}")
+        if loss.ndim:
+            raise ValueError(f"the loss of {name!r} must be one number, got the shape {tuple(loss.shape)}")
+        torch.autograd.backward(loss)
+    recorder = Recorder()
+    task.eval()
+    with torch.no_grad():
+        task.scores(batch, cast(Metrics, recorder))
+    return recorder
+
+
+def smallest_batch(size: int, batch_size: int, micro_batches: int, world_size: int = 1) -> int:
+    """The fewest samples that one process computes at once: batch norm cannot do with one."""
+    batches = [batch_size, *([size % batch_size] if size % batch_size else [])]
+    own = [max(1, batch // world_size) for batch in batches]
+    return min(batch // min(micro_batches, batch) for batch in own)
+
+
+def example(splits: Splits, device: str, samples: int) -> Tensors:
+    """A batch with the shapes and types of the training part, without its content; an image first, as prepared."""
+    images, *rest = splits.train[0]
+    prepared = torch.float32 if images.dtype == torch.uint8 else images.dtype
+    batch = torch.zeros(samples, *images.shape, dtype=prepared, device=device)
+    return batch, *(torch.zeros(samples, *tensor.shape, dtype=tensor.dtype, device=device) for tensor in rest)
+
+
+def contents(splits: Splits, samples: int, batch_size: int) -> Iterator[Tensors]:
+    """Batches on the CPU that differ in what they hold: the first samples, a whole batch of them, noise, zeros."""
+    first = first_samples(splits, samples)
+    yield first
+    yield first_samples(splits, min(batch_size, len(splits.train)))
+    images, *rest = first
+    if images.is_floating_point():
+        yield torch.randn(images.shape, generator=torch.Generator().manual_seed(0)), *rest
+    yield example(splits, "cpu", samples)
+
+
+def first_samples(splits: Splits, samples: int) -> Tensors:
+    """The first of the training part as a model sees them, but for the augmentation."""
+    rows = [splits.train[place] for place in range(samples)]
+    batch = tuple(torch.stack(column) for column in zip(*rows, strict=True))
+    prepare = Prepare(splits.mean or None, splits.std or None, randomness=Randomness(0), device=torch.device("cpu"))
+    return prepare.evaluate(batch)
