@@ -20,6 +20,7 @@ from sweep.conftest import Makes
 from runner.manner import Manner
 from runner.problem import Interrupted
 from runner.sweep.ending import Ending
+from runner.sweep.launching import Launch
 from runner.sweep.pool import Pool, start_fork_server
 from runner.sweep.process import Job, Progress
 
@@ -52,8 +53,8 @@ class Notebook:
 
 def run(jobs: Sequence[Job], *, slots: int = 1, **settings: Any) -> list[Ending]:
     start_fork_server()
-    view = settings.pop("view", Notebook())
-    return Pool(troubles.do, settings.pop("environments", [{}] * slots), view=view, **settings).run(jobs)
+    pool = Pool(troubles.do, settings.pop("environments", [{}] * slots))
+    return Launch(pool, view=settings.pop("view", Notebook()), **settings).run(jobs)
 
 
 def told(job: Job) -> str:

@@ -37,6 +37,16 @@ def test_one_job_for_each_gpu_unless_told_otherwise() -> None:
     assert gpus(Limits(n_jobs=3, jobs_per_gpu=2), "0", "1") == ["0", "1", "0"]
 
 
+def test_a_job_of_several_processes_has_as_many_gpus() -> None:
+    assert gpus(Limits(gpus_per_job=2), "0", "1", "4", "6", "7") == ["0,1", "4,6"]
+    assert gpus(Limits(gpus_per_job=2, jobs_per_gpu=2, n_jobs=3), "0", "1", "2", "3") == ["0,1", "2,3", "0,1"]
+    assert gpus(Limits(gpus_per_job=2)) == [None]
+    (problem,) = Limits(gpus_per_job=3, gpus=[0, 1]).problems(["0", "1", "2"])
+    assert problem.text == "a job starts 3 processes, and there is room on 2 GPUs"
+    (problem,) = Limits(gpus_per_job=2, n_jobs=2).problems(["0", "1", "2"])
+    assert problem.text == "there is room for 1 jobs on 3 GPUs"
+
+
 def test_a_gpu_is_counted_among_the_visible_ones() -> None:
     assert gpus(Limits(gpus=[1]), "4", "GPU-7") == ["GPU-7"]
     assert gpus(Limits(gpus=[1, 0]), "4", "6") == ["6", "4"]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from omegaconf import DictConfig
 
-from runner.preflight import Job, check
-from runner.problem import Refused
+from runner.preflight import Findings, Job, check
+from runner.problem import Found, Problem
 from runner.sweep.ledger import Entry, State, state_of
 
 log = logging.getLogger(__name__)
@@ -50,11 +51,18 @@ def _action(entry: Entry, before: State, *, retry_failed: bool) -> Action:
 
 
 def refuse_problems(
-    jobs: Sequence[Planned], cfgs: Sequence[DictConfig], folder: Path, *, launcher: Sequence[str] = ()
+    jobs: Sequence[Planned],
+    cfgs: Sequence[DictConfig],
+    folder: Path,
+    *,
+    launcher: Sequence[str] = (),
+    uncomposed: Sequence[Found] = (),
+    elsewhere: bool = False,
 ) -> None:
-    """Check all jobs that have work to do, together. Raises ``Refused`` with all that is wrong.
+    """Check all jobs that have work to do, together, and say what cannot be. Raises ``Refused`` with all that is wrong.
 
-    ``launcher`` has a line for each setting of the launcher with which they cannot be run.
+    ``launcher`` has a line for each setting of the launcher with which they cannot be run, ``uncomposed`` what is wrong
+    with other jobs of the sweep; ``elsewhere``: the launcher runs them on other machines.
     """
     to_check = [
         Job(
@@ -68,9 +76,13 @@ def refuse_problems(
         for job, cfg in zip(jobs, cfgs, strict=True)
         if job.action != "skip"
     ]
-    problems = [*launcher, *(check(to_check, sweep_folder=folder) if to_check else [])]
-    if problems:
-        raise Refused(problems)
+    names = [job.name for job in to_check]
+    found = check(to_check, sweep_folder=folder, elsewhere=elsewhere) if to_check else Findings([])
+    for note in found.notes():
+        print(f"runner: {note}", file=sys.stderr)
+    of_launcher = [Found(Problem.of_line(line), names) for line in launcher]
+    others = [name for each in uncomposed for name in each.jobs]
+    replace(found, jobs=[*names, *others], wrong=[*uncomposed, *of_launcher, *found.wrong]).raise_wrong()
 
 
 def write_report(folder: Path, *, draw: bool) -> None:
@@ -85,19 +97,26 @@ def write_report(folder: Path, *, draw: bool) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a sweep: its jobs as they were planned, and as they stand now."""
+    """What came of a sweep: its jobs as they were planned, and as they stand now; and what its sweeper found out."""
 
     folder: Path
     jobs: Sequence[Planned]
     now: Sequence[State]
+    notes: Sequence[str] = ()
 
     @classmethod
-    def of(cls, folder: Path, jobs: Sequence[Planned]) -> Outcome:
-        return cls(folder, jobs, [state_of(job.folder) for job in jobs])
+    def of(cls, folder: Path, jobs: Sequence[Planned], notes: Sequence[str] = ()) -> Outcome:
+        return cls(folder, jobs, [state_of(job.folder) for job in jobs], notes)
 
     @property
     def completed(self) -> bool:
-        return all(state.state == "completed" for state in self.now)
+        """Whether there was a run, and all were completed."""
+        return bool(self.now) and all(state.state == "completed" for state in self.now)
+
+    def prospect(self) -> str:
+        """What there is to do: ``1 of 3 jobs would run: mlp__2``."""
+        todo = [job.entry.name for job in self.jobs if job.action != "skip"]
+        return "\n".join(self.notes) or f"{len(todo)} of {len(self.jobs)} jobs would run: {', '.join(todo)}"
 
     def lines(self) -> Iterator[str]:
         """``35 of 40 runs completed, 12 of them before``, then one line for each that did not."""
@@ -107,6 +126,7 @@ class Outcome:
         for job, state in zip(self.jobs, self.now, strict=True):
             if state.state != "completed":
                 yield f"  {state.state.upper()} {job.entry.name}: {_told(job, state)}"
+        yield from self.notes
 
 
 def _told(job: Planned, state: State) -> str:

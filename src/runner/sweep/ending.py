@@ -57,6 +57,7 @@ def settle(folder: Path, ending: Ending, *, before: Mapping[str, Any]) -> None:
     status = status_of(folder)
     if status == before or status.get("state") != ending.state:
         step = status.get("step", 0)
+        folder.mkdir(parents=True, exist_ok=True)  # it may have died before it had one
         write_json(
             folder / "status.json", {"state": ending.state, "reason": ending.cause, "step": step, "updated": now()}
         )

@@ -13,9 +13,8 @@ from tempfile import TemporaryDirectory
 from runner.results import provenance
 
 NAMES = (
-    *("torch._dynamo", "torch.utils.tensorboard"),  # torch's optimizers want the first: a second and more
-    *("torch.utils.flop_counter", "torch.utils.serialization", "tensorboard.plugins.hparams.metadata"),
-    *("runner.run", "runner.preflight.folder"),
+    *("torch.utils.tensorboard", "torch.utils.flop_counter", "torch.utils.serialization"),
+    *("tensorboard.plugins.hparams.metadata", "torch.nn.attention", "runner.run", "runner.preflight.folder"),
 )
 WHOLE = ("models", "data", "observers", "optim", "losses", "metrics", "tasks")  # packages of ours
 

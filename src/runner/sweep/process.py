@@ -27,11 +27,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from runner.manner import Manner
 from runner.problem import Failed, Refused
 from runner.sweep.ending import CONSOLE, Ending
+from runner.sweep.signals import STOPS
 
 if TYPE_CHECKING:
     from runner.observers.observer import EvaluationRecord, Outcome, RunInfo, StepRecord
 
-STOPS = (signal.SIGINT, signal.SIGTERM)
 PROGRESS_EVERY_S = 1.0
 GRACE_S = 300.0  # from being asked to stop until it is made to, when nobody is left to wait for it
 

@@ -18,11 +18,15 @@ Slot = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Limits:
-    """What ``hydra.launcher`` asks for. ``gpus`` counts the visible ones from 0; None is all of them."""
+    """What ``hydra.launcher`` asks for. ``gpus`` counts the visible ones from 0; None is all of them.
+
+    ``gpus_per_job``: as many as a job starts processes.
+    """
 
     n_jobs: int | None = None
     gpus: Sequence[int] | None = None
     jobs_per_gpu: int = 1
+    gpus_per_job: int = 1
 
     def problems(self, visible: Sequence[str]) -> Iterator[Problem]:
         """What is wrong where ``visible`` GPUs are; each key is relative to the launcher."""
@@ -36,9 +40,13 @@ class Limits:
             yield Problem("gpus", list(self.gpus or ()), f"visible GPUs are {there}", "name some of these")
             return
         gpus = len(visible if self.gpus is None else self.gpus)
-        if gpus and self.n_jobs is not None and self.n_jobs > gpus * self.jobs_per_gpu:
-            text = f"there is room for {gpus * self.jobs_per_gpu} jobs on {gpus} GPU{'s' * (gpus > 1)}"
-            remedy = f"set hydra.launcher.jobs_per_gpu={-(-self.n_jobs // gpus)}"
+        groups = gpus // self.gpus_per_job
+        if gpus and not groups:
+            text = f"a job starts {self.gpus_per_job} processes, and there is room on {gpus} GPU{'s' * (gpus > 1)}"
+            yield Problem("gpus", self.gpus and list(self.gpus), text, f"set trainer.nproc={gpus}")
+        elif groups and self.n_jobs is not None and self.n_jobs > groups * self.jobs_per_gpu:
+            text = f"there is room for {groups * self.jobs_per_gpu} jobs on {gpus} GPU{'s' * (gpus > 1)}"
+            remedy = f"set hydra.launcher.jobs_per_gpu={-(-self.n_jobs // groups)}"
             yield Problem("n_jobs", self.n_jobs, text, remedy)
 
     def slots(self, visible: Sequence[str]) -> list[Slot]:
@@ -50,7 +58,9 @@ class Limits:
         if not chosen:
             hidden: Slot = {VISIBLE: ""} if visible else {}
             return [hidden] * (self.n_jobs or 1)
-        narrowed: list[Slot] = [{VISIBLE: gpu} for gpu in chosen] if len(visible) > 1 else [{}]
+        size = self.gpus_per_job
+        groups = [chosen[first : first + size] for first in range(0, len(chosen) - size + 1, size)]
+        narrowed: list[Slot] = [{VISIBLE: ",".join(group)} for group in groups] if len(visible) > 1 else [{}]
         return (narrowed * self.jobs_per_gpu)[: self.n_jobs]
 
 
@@ -82,6 +92,11 @@ def threads_each(jobs: int, environment: Mapping[str, str] = os.environ) -> int 
     if jobs == 1 or environment.get("OMP_NUM_THREADS"):
         return None
     return max(1, usable_cores() // jobs)
+
+
+def threads_of(cpus: int, environment: Mapping[str, str] = os.environ) -> int | None:
+    """CPU threads for a job that is given ``cpus`` CPUs, unless ``OMP_NUM_THREADS`` has settled it."""
+    return None if environment.get("OMP_NUM_THREADS") else max(1, cpus)
 
 
 def usable_cores() -> int:
