@@ -17,7 +17,7 @@ from runner.cli.compose import composed
 from runner.problem import Interrupted, Refused
 
 if TYPE_CHECKING:
-    from hydra_plugins.runner_plugins.sweeper import RunnerSweeper
+    from hydra_plugins.runner_plugins._checked import CheckedSweeper
     from runner.sweep.conduct import Outcome
 
 
@@ -50,15 +50,17 @@ def multirun(hydra: Hydra, config_name: str, overrides: list[str], *, check_only
 
 def resume(hydra: Hydra, config_name: str, folder: Path, overrides: list[str]) -> int:
     """Go on with the sweep in ``folder`` as its ledger has it; the exit status."""
-    from runner.sweep import ledger
-
     saved = OmegaConf.load(folder / "multirun.yaml") if (folder / "multirun.yaml").is_file() else None
     anew = any(override.startswith(("hydra/launcher", "hydra.launcher")) for override in overrides)
     launcher = None if anew or saved is None else OmegaConf.select(saved, "hydra.launcher")
-    sweeper = sweeper_of(hydra, config_name, overrides, launcher)  # the number of jobs at once sets their threads
-    entries = ledger.read(folder)
+    searching = None
+    if (folder / "optuna.json").is_file():
+        overrides = ["hydra/sweeper=optuna", *overrides]
+        searching = None if saved is None else OmegaConf.select(saved, "hydra.sweeper")
+    # As before: the number of jobs at once sets their threads, the sampler's seed what it samples.
+    sweeper = sweeper_of(hydra, config_name, overrides, launcher, searching)
     try:
-        outcome = sweeper.conduct(folder, entries, [entry.composed() for entry in entries])
+        outcome = sweeper.resume(folder)
     except Interrupted as error:
         raise _with_remedy(error, folder) from error
     return _told(outcome, check_only=False)
@@ -69,33 +71,47 @@ def _with_remedy(error: Interrupted, folder: Path) -> Interrupted:
 
 
 def sweeper_of(
-    hydra: Hydra, config_name: str, overrides: list[str], launcher: DictConfig | None = None
-) -> RunnerSweeper:
-    """Our sweeper over ``launcher``, or the one that is chosen. Raises ``Refused`` for another sweeper."""
+    hydra: Hydra,
+    config_name: str,
+    overrides: list[str],
+    launcher: DictConfig | None = None,
+    settings: DictConfig | None = None,
+) -> CheckedSweeper:
+    """Our sweeper over ``launcher``, or the one that is chosen; with ``settings`` that ``overrides`` leave alone.
+
+    Raises ``Refused`` for another sweeper.
+    """
     from hydra.core.plugins import Plugins
 
-    from hydra_plugins.runner_plugins.sweeper import RunnerSweeper
+    from runner.preflight.ranks import refuse_sweep
+
+    refuse_sweep()
+    from hydra_plugins.runner_plugins._checked import CheckedSweeper
 
     cfg = composed(lambda some: hydra.compose_config(config_name, list(some), run_mode=RunMode.MULTIRUN), overrides)
     refuse_chdir(cfg)
     target = str(cfg.hydra.sweeper._target_)
     if not target.startswith("hydra_plugins.runner_plugins."):
-        raise Refused([f"hydra/sweeper must be runner: {target} would start jobs unchecked; leave it out"])
+        raise Refused([f"hydra/sweeper must be runner or optuna: {target} would start jobs unchecked; leave it out"])
     if launcher is not None:
         cfg.hydra.launcher = launcher
+    given = [override.partition("=")[0].lstrip("+") for override in overrides]
+    for key, value in (settings or {}).items():
+        full = f"hydra.sweeper.{key!s}"
+        if not any(name == full or name.startswith(f"{full}.") for name in given):
+            cfg.hydra.sweeper[key] = value
     sweeper = Plugins.instance().instantiate_sweeper(
         config=cfg,
         hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(cfg)),
         task_function=frozen_task,
     )
-    assert isinstance(sweeper, RunnerSweeper), "its target said so"
+    assert isinstance(sweeper, CheckedSweeper), "its target said so"
     return sweeper
 
 
 def _told(outcome: Outcome, *, check_only: bool) -> int:
     if check_only:
-        todo = [job for job in outcome.jobs if job.action != "skip"]
-        print(f"{len(todo)} of {len(outcome.jobs)} jobs would run: {', '.join(job.entry.name for job in todo)}")
+        print(outcome.prospect())
         return 0
     for line in outcome.lines():
         print(line)
