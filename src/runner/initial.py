@@ -1,4 +1,7 @@
-"""Starting from the weights of a file instead of random ones: all that is asked for fits, or nothing is loaded."""
+"""Starting from something else than random weights: from what the data say, and from a file.
+
+Of a file all that is asked for fits, or nothing is loaded.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from runner.data.sample import BegunWithData, spread
+from runner.data.source import Splits
 from runner.problem import Problem
 from runner.weights_file import UnusableWeights, WeightsFile, read
 
 log = logging.getLogger(__name__)
 SHOWN = 8  # names in a message, where the rest says nothing new
+SAMPLES = 5000  # training images that first weights may be made of
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,15 @@ class Fit:
         if self.unused:
             told.append(f"{len(self.unused)} of the file are not used: {_some(self.unused)}")
         return "; ".join(told)
+
+
+def show_data(task: nn.Module, splits: Splits) -> None:
+    """Show training images, once and before the first step, to the networks whose first weights depend on them."""
+    networks = [network for network in task.children() if isinstance(network, BegunWithData)]
+    if networks:
+        images, *_ = spread(splits, SAMPLES)
+        for network in networks:
+            network.initialise_from_data(images)
 
 
 def start_from(

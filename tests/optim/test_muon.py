@@ -77,6 +77,43 @@ def test_what_is_no_matrix_takes_adamw() -> None:
     assert torch.equal(ours, theirs)
 
 
+def test_what_is_no_matrix_takes_sgd_if_asked() -> None:
+    ours, theirs = nn.Parameter(torch.linspace(-1, 1, 6)), nn.Parameter(torch.linspace(-1, 1, 6))
+    mine = Muon([ours], others="sgd", sgd_lr=0.05, sgd_momentum=0.8, weight_decay=0.1)
+    sgd = torch.optim.SGD([theirs], lr=0.05, momentum=0.8, nesterov=True, weight_decay=0.1)
+    for seed in range(4):
+        gradient = torch.randn(6, generator=torch.Generator().manual_seed(seed))
+        ours.grad, theirs.grad = gradient.clone(), gradient.clone()
+        mine.step()
+        sgd.step()
+    assert torch.equal(ours, theirs)
+
+
+def test_a_group_without_muon_takes_its_own_rate_under_sgd() -> None:
+    parameters = list(network().parameters())
+    groups: list[dict[str, Any]] = [{"params": parameters[:-1]}, {"params": parameters[-1:], "muon": False, "lr": 0.7}]
+    optimizer = Muon(groups, lr=0.1, others="sgd", sgd_lr=0.2, adamw_lr=0.3)
+    found = [(group["muon"], group["lr"]) for group in optimizer.param_groups]
+    assert found == [(True, 0.1), (False, 0.2), (False, 0.7)]
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (8, 2, 3, 3)])
+def test_a_normalised_matrix_has_the_norm_of_its_rows_before_its_step(shape: tuple[int, ...]) -> None:
+    def stepped(factor: float, *, normalise: bool) -> Tensor:
+        parameter = nn.Parameter(factor * torch.randn(shape, generator=torch.Generator().manual_seed(0)))
+        parameter.grad = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+        Muon([parameter], lr=0.1, normalise=normalise).step()
+        return parameter.detach()
+
+    update = stepped(0.0, normalise=False)
+    start = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    expected = start * shape[0] ** 0.5 / start.norm() + update
+    torch.testing.assert_close(stepped(1.0, normalise=True), expected)
+    torch.testing.assert_close(stepped(30.0, normalise=True), expected)
+    assert not torch.allclose(stepped(30.0, normalise=False), expected)
+    assert torch.equal(stepped(0.0, normalise=True), update)  # of nothing, nothing is made
+
+
 def test_groups_are_divided_by_what_steps_them() -> None:
     parameters = list(network().parameters())
     body, head = parameters[:-2], parameters[-2:]
@@ -86,16 +123,18 @@ def test_groups_are_divided_by_what_steps_them() -> None:
     assert found == [(True, 0.1, 1), (False, 0.2, 3), (False, 0.2, 2)]
 
 
-def test_parameters_without_a_gradient_stay() -> None:
+@pytest.mark.parametrize("others", ["adamw", "sgd"])
+def test_parameters_without_a_gradient_stay(others: str) -> None:
     model = network()
     before = [parameter.clone() for parameter in model.parameters()]
-    Muon(model.parameters(), weight_decay=0.5).step()
+    Muon(model.parameters(), weight_decay=0.5, others=others).step()
     assert all(torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
 
 
-def test_resumes_to_the_bit() -> None:
+@pytest.mark.parametrize("settings", [{}, {"others": "sgd", "normalise": True}], ids=str)
+def test_resumes_to_the_bit(settings: dict[str, Any]) -> None:
     straight = network()
-    optimizer = Muon(straight.parameters(), weight_decay=0.01)
+    optimizer = Muon(straight.parameters(), weight_decay=0.01, **settings)
     file = io.BytesIO()
     for seed in range(6):
         if seed == 3:
@@ -105,7 +144,7 @@ def test_resumes_to_the_bit() -> None:
     saved = torch.load(file, weights_only=True)
     resumed = network()
     resumed.load_state_dict(saved["model"])
-    again = Muon(resumed.parameters(), weight_decay=0.01)
+    again = Muon(resumed.parameters(), weight_decay=0.01, **settings)
     again.load_state_dict(saved["optimizer"])
     for seed in range(3, 6):
         step(resumed, again, seed)
@@ -137,6 +176,9 @@ def test_it_learns() -> None:
         ({"adamw_betas": [0.9, 1.0]}, "adamw_betas must lie in"),
         ({"ns_steps": 0}, "ns_steps must be at least 1"),
         ({"adjust_lr": "none"}, "adjust_lr must be"),
+        ({"others": "adam"}, "others must be adamw or sgd, got adam"),
+        ({"sgd_lr": -1.0}, "sgd_lr must not be negative"),
+        ({"sgd_momentum": 1.0}, "sgd_momentum must lie in"),
     ],
 )
 def test_bad_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:

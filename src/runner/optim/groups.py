@@ -12,29 +12,32 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 
 from runner.optim.eager import eager
+from runner.optim.ending import TRAINED_FOR
+from runner.optim.kernels import fused_on_gpu, keep_own_kernels
 
 _NORMALISATION = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 def build_optimizer(
-    factory: Callable[[list[dict[str, Any]]], Optimizer],
+    factory: Callable[..., Optimizer],
     module: nn.Module,
     *,
     groups: Mapping[str, Mapping[str, Any]],
     decay_norms_and_biases: bool,
 ) -> Optimizer:
-    """``factory`` over the ``parameter_groups`` of ``module``.
+    """``factory`` over the ``parameter_groups`` of ``module``; on a GPU fused, where that was left open.
 
     Raises ``ValueError`` where ``parameter_groups`` does, and for a group that sets what the optimizer does
     not have: torch would keep such a key and ignore it.
     """
-    optimizer = eager(factory)(parameter_groups(module, groups=groups, decay_norms_and_biases=decay_norms_and_biases))
+    divided = parameter_groups(module, groups=groups, decay_norms_and_biases=decay_norms_and_biases)
+    optimizer = keep_own_kernels(eager(factory)(divided, **fused_on_gpu(factory, module)))
     for pattern, overrides in groups.items():
         for key in overrides:
-            if key not in optimizer.defaults:
+            if key not in optimizer.defaults and key not in TRAINED_FOR:
                 raise ValueError(
                     f"optimizer.groups[{pattern!r}] sets {key}, which {type(optimizer).__name__} lacks; "
-                    f"it has {', '.join(optimizer.defaults)}"
+                    f"it has {', '.join((*optimizer.defaults, *TRAINED_FOR))}"
                 )
     return optimizer
 
@@ -44,9 +47,10 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """The trainable parameters of ``module`` as torch optimizers take them.
 
-    ``groups`` maps glob patterns of parameter names to optimizer arguments for those parameters; the first
-    pattern that matches wins. Without ``decay_norms_and_biases`` biases and the parameters of normalisation
-    layers get ``weight_decay`` 0, unless a pattern sets it. The parameters that no pattern names come first.
+    ``groups`` maps glob patterns of parameter names to optimizer arguments for those parameters, and to how long
+    they are trained (see ``ending``); the first pattern that matches wins. Without ``decay_norms_and_biases`` biases
+    and the parameters of normalisation layers get ``weight_decay`` 0, unless a pattern sets it. The parameters that no
+    pattern names come first.
     Raises ``ValueError`` for a pattern that takes no parameter, and when nothing is to be trained.
     """
     names = [name for name, _ in module.named_parameters()]

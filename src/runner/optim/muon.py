@@ -12,8 +12,11 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
 
+OTHERS = ("adamw", "sgd")
 ADJUSTMENTS = ("original", "match_rms_adamw")
+_SMALL = 1e-7  # a norm to divide by, at least
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic; chosen by Jordan for the steepest slope at zero
 
 
@@ -27,7 +30,7 @@ def orthogonalise(matrix: Tensor, *, steps: int = 5) -> Tensor:
     x = matrix.to(torch.bfloat16 if matrix.is_cuda else torch.float32)
     tall = x.size(0) > x.size(1)
     x = x.mT if tall else x
-    x = x / x.norm().clamp(min=1e-7)  # a spectral norm of at most 1, without which the iteration diverges
+    x = x / x.norm().clamp(min=_SMALL)  # a spectral norm of at most 1, without which the iteration diverges
     for _ in range(steps):
         gram = x @ x.mT
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
@@ -35,16 +38,18 @@ def orthogonalise(matrix: Tensor, *, steps: int = 5) -> Tensor:
 
 
 class Muon(Optimizer):
-    """Jordan, "Muon: an optimizer for hidden layers in neural networks" (2024), with AdamW for what is no
+    """Jordan, "Muon: an optimizer for hidden layers in neural networks" (2024), and another optimizer for what is no
     matrix.
 
     Parameters with two or more dimensions take orthogonalised momentum, flattened to (first dimension, rest).
-    All others take AdamW with ``adamw_lr``, as do all parameters of a group with ``muon=False``, which is
-    advised for embeddings and heads; there ``lr``, where the group sets it, is AdamW's. Weight decay is
-    decoupled in both. ``adjust_lr`` scales the step of a matrix: "original" by sqrt(max(1, rows / columns)),
-    "match_rms_adamw" by 0.2 sqrt(max(rows, columns)), so that a learning rate of AdamW fits (Liu et al.,
-    "Muon is scalable for LLM training", 2025). Each group becomes two where it holds both kinds, so schedules
-    scale both rates.
+    All others take ``others``, "adamw" with ``adamw_lr`` or "sgd" (Nesterov's momentum) with ``sgd_lr``, as do all
+    parameters of a group with ``muon=False``, which is advised for embeddings and heads; there ``lr``, where the group
+    sets it, is that of the other optimizer. Weight decay is decoupled, but for "sgd", which adds it to the gradient.
+
+    ``adjust_lr`` scales the step of a matrix: "original" by sqrt(max(1, rows / columns)), "match_rms_adamw" by
+    0.2 sqrt(max(rows, columns)), so that a learning rate of AdamW fits (Liu et al., "Muon is scalable for LLM
+    training", 2025). With ``normalise`` each matrix is scaled to the norm sqrt(rows) before its step (Jordan,
+    airbench94_muon.py, 2024). Each group becomes two where it holds both kinds, so schedules scale both rates.
     Raises ``ValueError`` for arguments out of range.
     """
 
@@ -58,6 +63,10 @@ class Muon(Optimizer):
         weight_decay: float = 0.0,
         ns_steps: int = 5,
         adjust_lr: str = "original",
+        normalise: bool = False,
+        others: str = "adamw",
+        sgd_lr: float = 0.1,
+        sgd_momentum: float = 0.9,
         adamw_lr: float = 3e-4,
         adamw_betas: Sequence[float] = (0.9, 0.95),
         adamw_eps: float = 1e-8,
@@ -70,6 +79,10 @@ class Muon(Optimizer):
             "weight_decay": weight_decay,
             "ns_steps": ns_steps,
             "adjust_lr": adjust_lr,
+            "normalise": normalise,
+            "others": others,
+            "sgd_lr": sgd_lr,
+            "sgd_momentum": sgd_momentum,
             "adamw_lr": adamw_lr,
             "adamw_betas": tuple(adamw_betas),
             "adamw_eps": adamw_eps,
@@ -79,18 +92,19 @@ class Muon(Optimizer):
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add the matrices of a group, and the rest as a group of its own that AdamW steps."""
+        """Add the matrices of a group, and the rest as a group of its own that the other optimizer steps."""
         given = param_group["params"]
         parameters = [given] if isinstance(given, Tensor) else list(given)
         muon = param_group.get("muon", self.defaults["muon"])
         matrices = [parameter for parameter in parameters if muon and parameter.ndim >= 2]
         others = [parameter for parameter in parameters if not (muon and parameter.ndim >= 2)]
-        _check({**self.defaults, **param_group})
+        settings = {**self.defaults, **param_group}
+        _check(settings)
         if matrices:
             super().add_param_group({**param_group, "params": matrices, "muon": True})
         if others:
-            adamw_lr = param_group.get("adamw_lr", self.defaults["adamw_lr"])
-            lr = adamw_lr if muon else param_group.get("lr", adamw_lr)
+            other_lr = settings[f"{settings['others']}_lr"]
+            lr = other_lr if muon else param_group.get("lr", other_lr)
             super().add_param_group({**param_group, "params": others, "muon": False, "lr": lr})
 
     @torch.no_grad()
@@ -104,8 +118,10 @@ class Muon(Optimizer):
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
             if group["muon"]:
                 self._step_matrices(group, parameters)
+            elif group["others"] == "sgd":
+                self._step_sgd(group, parameters)
             else:
-                self._step_others(group, parameters)
+                self._step_adamw(group, parameters)
         return loss
 
     def _step_matrices(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
@@ -119,10 +135,29 @@ class Muon(Optimizer):
             direction = gradient.lerp(average, momentum) if group["nesterov"] else average
             update = orthogonalise(direction.flatten(1), steps=group["ns_steps"])
             size = lr * _scale(update, group["adjust_lr"])
+            if group["normalise"]:
+                parameter.mul_(math.sqrt(len(parameter)) / parameter.norm().clamp(min=_SMALL))
             parameter.mul_(1 - lr * group["weight_decay"])
             parameter.add_(update.reshape(parameter.shape).to(parameter.dtype), alpha=-size)
 
-    def _step_others(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+    def _step_sgd(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        averages = [self.state[parameter].get("momentum_buffer") for parameter in parameters]
+        sgd(
+            parameters,
+            [parameter.grad for parameter in parameters if parameter.grad is not None],
+            averages,  # where there was none, it is put here
+            weight_decay=group["weight_decay"],
+            momentum=group["sgd_momentum"],
+            lr=group["lr"],
+            dampening=0.0,
+            nesterov=True,
+            maximize=False,
+        )
+        for parameter, average in zip(parameters, averages, strict=True):
+            if average is not None:
+                self.state[parameter]["momentum_buffer"] = average
+
+    def _step_adamw(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         states = [self.state[parameter] for parameter in parameters]
         for parameter, state in zip(parameters, states, strict=True):
             if not state:
@@ -154,16 +189,18 @@ def _scale(matrix: Tensor, adjust_lr: str) -> float:
 
 
 def _check(arguments: dict[str, Any]) -> None:
-    for name in ("lr", "weight_decay", "adamw_lr", "adamw_eps"):
+    for name in ("lr", "weight_decay", "sgd_lr", "adamw_lr", "adamw_eps"):
         if arguments[name] < 0:
             raise ValueError(f"optimizer.{name} must not be negative, got {arguments[name]}")
     for name, value in (
         ("momentum", arguments["momentum"]),
+        ("sgd_momentum", arguments["sgd_momentum"]),
         *(("adamw_betas", b) for b in arguments["adamw_betas"]),
     ):
         if not 0 <= value < 1:
             raise ValueError(f"optimizer.{name} must lie in [0, 1), got {value}")
     if arguments["ns_steps"] < 1:
         raise ValueError(f"optimizer.ns_steps must be at least 1, got {arguments['ns_steps']}; 5 is usual")
-    if arguments["adjust_lr"] not in ADJUSTMENTS:
-        raise ValueError(f"optimizer.adjust_lr must be {' or '.join(ADJUSTMENTS)}, got {arguments['adjust_lr']}")
+    for name, known in (("adjust_lr", ADJUSTMENTS), ("others", OTHERS)):
+        if arguments[name] not in known:
+            raise ValueError(f"optimizer.{name} must be {' or '.join(known)}, got {arguments[name]}")

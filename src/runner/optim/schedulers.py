@@ -2,19 +2,20 @@
 
 Every schedule multiplies each group's own learning rate, so ``optimizer.lr`` is the highest one and groups
 keep their ratios. A schedule that lasts as long as the training reaches its last value when the training
-ends, after the last step. With ``interval="evaluation"`` the curve is the same, but is followed in stairs:
-the rate changes at evaluations only.
+ends, after the last step; cosine and linear end sooner for a group that is trained for a while only. With
+``interval="evaluation"`` the curve is the same, but is followed in stairs: the rate changes at evaluations
+only.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, cast
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CyclicLR, LambdaLR, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import CyclicLR, OneCycleLR, ReduceLROnPlateau
 
 from runner.optim.arguments import (
     checked_interval,
@@ -24,6 +25,7 @@ from runner.optim.arguments import (
     require_positive,
     require_steps,
 )
+from runner.optim.curves import annealed, curve
 from runner.optim.schedule import Constant, Schedule
 from runner.plan import Plan
 
@@ -49,7 +51,7 @@ def cosine(
     def fall(progress: float) -> float:
         return final_lr_fraction + (1 - final_lr_fraction) * (1 + math.cos(math.pi * progress)) / 2
 
-    return _annealed(optimizer, fall, plan=plan, interval=interval, epochs=warmup_epochs, steps=warmup_steps)
+    return annealed(optimizer, fall, plan=plan, interval=interval, epochs=warmup_epochs, steps=warmup_steps)
 
 
 def linear(
@@ -67,7 +69,7 @@ def linear(
     def fall(progress: float) -> float:
         return 1 + (final_lr_fraction - 1) * progress
 
-    return _annealed(optimizer, fall, plan=plan, interval=interval, epochs=warmup_epochs, steps=warmup_steps)
+    return annealed(optimizer, fall, plan=plan, interval=interval, epochs=warmup_epochs, steps=warmup_steps)
 
 
 def step(
@@ -82,7 +84,7 @@ def step(
     """The rate times ``gamma`` each time the duration has passed."""
     require_positive("gamma", gamma)
     every = duration("every", every_epochs, every_steps, plan)
-    return _curve(optimizer, lambda done: gamma ** (done // every), plan=plan, interval=interval)
+    return curve(optimizer, lambda done: gamma ** (done // every), plan=plan, interval=interval)
 
 
 def multistep(
@@ -105,13 +107,13 @@ def multistep(
         [duration("milestones", epochs, None, plan) for epochs in milestones_epochs or ()]
         + [duration("milestones", None, steps, plan) for steps in milestones_steps or ()]
     )
-    return _curve(optimizer, lambda done: gamma ** bisect_right(milestones, done), plan=plan, interval=interval)
+    return curve(optimizer, lambda done: gamma ** bisect_right(milestones, done), plan=plan, interval=interval)
 
 
 def exponential(optimizer: Optimizer, *, plan: Plan, interval: str = "step", gamma: float = 0.95) -> Schedule:
     """The rate times ``gamma`` in each epoch, smoothly over its steps."""
     require_positive("gamma", gamma)
-    return _curve(optimizer, lambda done: gamma ** (done / plan.steps_per_epoch), plan=plan, interval=interval)
+    return curve(optimizer, lambda done: gamma ** (done / plan.steps_per_epoch), plan=plan, interval=interval)
 
 
 def warm_restarts(
@@ -141,7 +143,7 @@ def warm_restarts(
         progress = (done - start) / length
         return final_lr_fraction + (1 - final_lr_fraction) * (1 + math.cos(math.pi * progress)) / 2
 
-    return _curve(optimizer, factor, plan=plan, interval=interval)
+    return curve(optimizer, factor, plan=plan, interval=interval)
 
 
 def one_cycle(
@@ -272,36 +274,3 @@ def plateau(
         interval=interval,
         monitor=monitor,
     )
-
-
-def _curve(optimizer: Optimizer, factor: Callable[[int], float], *, plan: Plan, interval: str) -> Schedule:
-    """A schedule whose rates are the groups' own, times ``factor`` of the completed steps."""
-    stride = plan.evaluate_every_steps if checked_interval(interval) == "evaluation" else 1
-    curve = LambdaLR(optimizer, lambda count: factor(min(count * stride, plan.total_steps)))
-    return Schedule(curve, interval=interval)
-
-
-def _annealed(
-    optimizer: Optimizer,
-    fall: Callable[[float], float],
-    *,
-    plan: Plan,
-    interval: str,
-    epochs: float | None,
-    steps: int | None,
-) -> Schedule:
-    """A linear rise, then ``fall`` of the progress in [0, 1] until the training ends."""
-    none = (steps is None and epochs == 0) or (epochs is None and steps == 0)
-    warmup = 0 if none else optional_duration("warmup", epochs, steps, plan) or 0
-    if warmup >= plan.total_steps:
-        raise ValueError(
-            f"scheduler.warmup must be shorter than the training, got {warmup} of {plan.total_steps} steps; "
-            "shorten it, or train longer"
-        )
-
-    def factor(done: int) -> float:
-        if done < warmup:
-            return (done + 1) / (warmup + 1)
-        return fall((done - warmup) / (plan.total_steps - warmup))
-
-    return _curve(optimizer, factor, plan=plan, interval=interval)
