@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Protocol, cast
 import torch
 
 from runner.durable import sync_folder
+from runner.ranks import Alone, Ranked
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +142,7 @@ class FolderCheckpoints:
     ``parts`` maps a name to each thing with memory; "task" is the one whose weights are kept in the best files.
     ``identity`` holds, by key, what the numbers of the run depend on: a checkpoint with another one is refused.
     ``save_every_s``: seconds after the last checkpoint at which the next is due, whatever the plan says.
+    Of several ``ranks`` the first one writes and reads.
     """
 
     def __init__(
@@ -150,7 +152,9 @@ class FolderCheckpoints:
         *,
         identity: Mapping[str, Any] | None = None,
         save_every_s: float | None = None,
+        ranks: Ranked | None = None,
     ) -> None:
+        self.ranks = ranks or Alone()
         self.folder = folder
         self.parts = parts
         self.identity = dict(identity or {})
@@ -167,6 +171,9 @@ class FolderCheckpoints:
         return self.folder / "previous.pt"
 
     def is_due(self) -> bool:
+        return self.ranks.due(self._time_is_up)
+
+    def _time_is_up(self) -> bool:
         return self.save_every_s is not None and time.monotonic() - self.saved_at >= self.save_every_s
 
     def save(self, step: int) -> None:
@@ -193,6 +200,8 @@ class FolderCheckpoints:
             self._write(self.folder / f"best_{name.removeprefix('valid/').replace('/', '_')}.pt", content)
 
     def _write(self, path: Path, content: Mapping[str, Any], *, before: Path | None = None) -> None:
+        if self.ranks.rank > 0:
+            return
         try:
             write_whole(path, content, before=before)
         except OSError as error:
@@ -214,6 +223,13 @@ class FolderCheckpoints:
         A damaged file is said, set aside as ``<name>.damaged`` and the one before it taken. Raises ``Unsound``
         when there are only damaged ones, and ``ValueError`` for a checkpoint of another configuration.
         """
+        content = self.ranks.first(self._newest)
+        if content is None:
+            return None
+        self._load(content)
+        return self.saved_step
+
+    def _newest(self) -> dict[str, Any] | None:
         damaged: list[Path] = []
         for path in (self.last, self.previous):
             if not path.is_file():
@@ -224,24 +240,26 @@ class FolderCheckpoints:
                 log.warning("%s", error)
                 damaged.append(path)
                 continue
-            self._load(path, content)
+            self._require_same(path, content)
             for bad in damaged:
                 bad.replace(bad.with_name(f"{bad.name}.damaged"))
-                log.warning("%s was set aside; going on from %s, step %d", bad.name, path, self.saved_step)
+                log.warning("%s was set aside; going on from %s, step %d", bad.name, path, content["step"])
             self._tidy()
-            return self.saved_step
+            return content
         if damaged:
             raise Unsound(f"no checkpoint of {self.folder} is sound: {', '.join(path.name for path in damaged)}")
         self._tidy()
         return None
 
-    def _load(self, path: Path, content: Mapping[str, Any]) -> None:
+    def _require_same(self, path: Path, content: Mapping[str, Any]) -> None:
         differing = different_identity(content.get("identity", {}), self.identity)
         if differing:
             raise ValueError(f"{path} belongs to another configuration: {'; '.join(differing)}")
         unmatched = set(self.parts) ^ set(content["parts"])
         if unmatched:
             raise ValueError(f"{path} belongs to another run: {', '.join(sorted(unmatched))} do not match")
+
+    def _load(self, content: Mapping[str, Any]) -> None:
         for name, part in self.parts.items():
             part.load_state_dict(content["parts"][name])
         self.saved_step = int(content["step"])

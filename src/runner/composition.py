@@ -20,6 +20,7 @@ from runner.observers.observer import Observer
 from runner.plan import Plan
 from runner.precision import Precision
 from runner.randomness import Randomness
+from runner.ranks import Alone, Ranked
 from runner.session import Session, assemble, make_updates
 from runner.state import State
 from runner.stopping import Rules
@@ -43,16 +44,18 @@ def compose(
     state: State,
     observers: Sequence[Observer] = (),
     checkpoints_folder: Path | None = None,
+    ranks: Ranked | None = None,
 ) -> Composed:
-    """Build all that ``cfg`` describes. Nothing is restored, and nothing written."""
-    trainer = cfg.trainer
+    """Build all that ``cfg`` describes, for one of ``ranks``. Nothing is restored, and nothing written."""
+    trainer, ranks = cfg.trainer, ranks or Alone()
     randomness = Randomness(cfg.seed)
     splits = build.load_splits(cfg)
     randomness.seed_process()  # data that were loaded before draw nothing: what follows must not depend on it
-    data = _data(cfg, splits, device, randomness)
+    data = _data(cfg, splits, device, randomness, ranks)
     budget = make_plan(trainer, data.steps_per_epoch)
     precision = Precision(trainer.precision, device=device, micro_batches=trainer.micro_batches)
     task = _task(cfg, splits, device, randomness)
+    ranks.join(task.networks().values(), samples_at=data.samples_at, look_every_steps=trainer.log_every_steps)
     updates = make_updates(
         task,
         build.build_optimizers(cfg, task),
@@ -60,6 +63,7 @@ def compose(
         precision=precision,
         clip_norm=trainer.clip_norm,
         clip_value=trainer.clip_value,
+        ranks=ranks,
     )
     session = assemble(
         task,
@@ -68,13 +72,14 @@ def compose(
         plan=budget.cut(cfg.debug.steps),
         state=state,
         precision=precision,
-        randomness=randomness,
-        metrics=build.build_metrics(cfg, splits.spec).to(device),
+        randomness=randomness.of_rank(ranks.rank),
+        metrics=build.build_metrics(cfg, splits.spec, ranks).to(device),
         stopping=Rules(build.build_stopping(cfg)),
         observers=observers,
         checkpoints_folder=checkpoints_folder,
         identity={**identity(cfg), "trainer.precision": precision.name, "the data's sha256": splits.digest},
         save_every_s=trainer.save_every_s,
+        ranks=ranks,
     )
     return Composed(session, splits, data, data.first("valid"))
 
@@ -88,6 +93,12 @@ def compile_networks(task: Task, mode: str) -> None:
     if mode != "off":
         for network in task.networks().values():
             network.compile(mode=None if mode == "default" else mode, dynamic=False)
+
+
+def share_batch_norm(task: Task) -> None:
+    """Batch norm takes the statistics of the whole batch instead of one rank's rows. Weights keep their names."""
+    for name, network in task.networks().items():
+        setattr(task, name, torch.nn.SyncBatchNorm.convert_sync_batchnorm(network))  # type: ignore[no-untyped-call]
 
 
 def make_plan(trainer: Any, steps_per_epoch: int) -> Plan:
@@ -108,10 +119,12 @@ def facts(made: Composed) -> dict[str, Any]:
             "sizes": {part: data.size(part) for part in ("train", "valid", "test")},
             "mean": list(splits.mean),
             "std": list(splits.std),
+            "resident": data.places,
             **splits.notes,
         },
         "precision": session.precision.name,
         "threads": torch.get_num_threads(),
+        "world_size": session.ranks.world_size,
         "steps": session.plan.total_steps,
         "steps_per_epoch": session.plan.steps_per_epoch,
         "parameters": sum(parameter.numel() for parameter in session.task.parameters()),
@@ -126,7 +139,7 @@ def facts_of_the_start(made: Composed) -> dict[str, str]:
     }
 
 
-def _data(cfg: DictConfig, splits: Splits, device: torch.device, randomness: Randomness) -> Data:
+def _data(cfg: DictConfig, splits: Splits, device: torch.device, randomness: Randomness, ranks: Ranked) -> Data:
     return Data(
         splits,
         device=device,
@@ -136,6 +149,8 @@ def _data(cfg: DictConfig, splits: Splits, device: torch.device, randomness: Ran
         randomness=randomness,
         resident=cfg.trainer.resident,
         workers=cfg.trainer.workers,
+        channels_last=cfg.trainer.channels_last,
+        ranks=ranks,
     )
 
 
@@ -143,6 +158,8 @@ def _task(cfg: DictConfig, splits: Splits, device: torch.device, randomness: Ran
     randomness.reseed("initial weights", 0)
     model = build.build_model(cfg, splits.spec)
     task = build.build_task(cfg, model, build.build_loss(cfg, splits.spec))
+    if cfg.trainer.sync_batchnorm:
+        share_batch_norm(task)
     layout = torch.channels_last if cfg.trainer.channels_last else torch.preserve_format
     task.to(device, memory_format=layout)  # type: ignore[call-overload]
     return task

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from runner.state import State
+from runner.ranks import Stoppable
 
 
 @contextmanager
-def stops_on_signals(state: State) -> Iterator[None]:
+def stops_on_signals(state: Stoppable, *, again_after_s: float = 0.0) -> Iterator[None]:
     """Inside, the first SIGINT or SIGTERM sets ``state.stop``; a second one does not wait.
 
-    A no-op off the main thread, which alone receives signals.
+    What comes within ``again_after_s`` of the first is the same request: torchrun passes on what a terminal has sent to
+    all processes already. A no-op off the main thread, which alone receives signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    asked_s = 0.0
+
     def stop(number: int, _frame: FrameType | None) -> None:
+        nonlocal asked_s
         if state.stop:
+            if time.monotonic() - asked_s < again_after_s:
+                return
             raise KeyboardInterrupt
+        asked_s = time.monotonic()
         state.stop = f"interrupted by {signal.Signals(number).name}"
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}

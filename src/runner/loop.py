@@ -8,13 +8,14 @@ from typing import Protocol
 
 import torch
 
-from runner.batch import Batch, size_of
+from runner.batch import Batch
 from runner.checkpoint import Checkpoints
 from runner.metrics import Metrics
 from runner.observers.observers import Observers
 from runner.plan import Plan
 from runner.precision import Precision
 from runner.randomness import Randomness
+from runner.ranks import Ranked
 from runner.state import State
 from runner.stopping import Rules
 from runner.tasks.task import Task
@@ -38,6 +39,7 @@ def train(
     state: State,
     precision: Precision,
     randomness: Randomness,
+    ranks: Ranked,
     evaluate: Callable[[str, int], dict[str, float]],
     stopping: Rules,
     checkpoints: Checkpoints,
@@ -48,11 +50,12 @@ def train(
     with contextlib.closing(data.train(state.step)) as batches:
         while state.goes_on(plan.last_step):
             batch = next(batches)
+            samples = ranks.begin(batch, state.step)
             randomness.reseed("step", state.step)
             losses = {updates[name].label: updates[name].apply(parts) for name, parts in precision.losses(task, batch)}
             state.step += 1
-            state.means.add(losses, samples=size_of(batch))
-            observers.stepped(state.step, losses, samples=size_of(batch))
+            state.means.add(losses, samples=samples)
+            observers.stepped(state.step, losses, samples=samples)
 
             if plan.evaluates(state.step):
                 scores = state.means.take() | evaluate("valid", state.step)

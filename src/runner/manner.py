@@ -12,3 +12,4 @@ class Manner:
     resume: bool = False  # go on from the newest checkpoint in its folder
     threads: int | None = None  # CPU threads where trainer.threads leaves them open: those of the run before
     until_steps: int | None = None  # leave off there, as if interrupted
+    change_world_size: bool = False  # go on with another number of processes than the run had

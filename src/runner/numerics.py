@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+CPUINFO = Path("/proc/cpuinfo")
+MALLOC = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")  # a user's own settings of glibc
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+KEPT_BYTES = 2**30
 
 
 def resolve_device(name: str) -> torch.device:
@@ -40,7 +47,7 @@ def numerics(
 ) -> Iterator[None]:
     """Run with these settings; afterwards those from before hold again, so that one job leaves no trace in the next.
 
-    ``threads`` and ``deterministic`` that are None stay as they are.
+    ``threads`` and ``deterministic`` that are None stay as they are. Only ``keep_freed_memory`` is not taken back.
     """
     before_threads = torch.get_num_threads()
     before_deterministic = torch.are_deterministic_algorithms_enabled()
@@ -49,6 +56,8 @@ def numerics(
     before_cudnn = (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32)
     if threads is not None:
         torch.set_num_threads(threads)
+    if device.type == "cpu":
+        keep_freed_memory()
     if deterministic:
         os.environ.setdefault(CUBLAS, ":4096:8")  # read when CUDA's libraries start
     if deterministic is None:
@@ -71,3 +80,23 @@ def numerics(
             torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = before_cudnn
         if threads is not None:
             torch.set_num_threads(before_threads)
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc keep what a step frees for the next one; whether it could be told so.
+
+    It gives large blocks back to the system otherwise, which zeroes their pages again at the next step: 5 to 10 % of
+    the time of a convolutional network (``benchmarks/allocator.py``). Settings of the user's own are left.
+    """
+    if sys.platform != "linux" or any(name in os.environ for name in MALLOC):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+    return mallopt is not None and all(mallopt(which, KEPT_BYTES) for which in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD))
+
+
+def has_amx(cpuinfo: Path = CPUINFO) -> bool:
+    """Whether this CPU multiplies bfloat16 matrices in hardware (Intel's AMX), as far as the system tells: Linux."""
+    if not cpuinfo.exists():
+        return False
+    flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "")
+    return "amx_bf16" in flags.split()

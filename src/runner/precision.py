@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -32,6 +32,28 @@ def resolve(name: str, device: torch.device) -> str:
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
+class Parts(Protocol):
+    """The parts of one loss, which add up to it. Each is computed when it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Tensor]: ...
+
+
+class Counted:
+    """``Parts`` of which it is known how many come."""
+
+    def __init__(self, parts: Iterator[Tensor], count: int) -> None:
+        self.parts = parts
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self.parts
+
+
 class Precision:
     """The dtype in which networks run. Weights, and sums over a batch, stay in fp32."""
 
@@ -51,7 +73,7 @@ class Precision:
         """A new loss scaler: acts for fp16 only, whose gradients would underflow; otherwise the identity."""
         return torch.amp.GradScaler(self.device.type, enabled=self.name == "fp16")
 
-    def losses(self, task: Task, batch: Batch) -> Iterator[tuple[str, Iterator[Tensor]]]:
+    def losses(self, task: Task, batch: Batch) -> Iterator[tuple[str, Parts]]:
         """``(name, parts)`` for each loss of the task: its parts over the micro-batches, which add up to the loss.
 
         All parts of one loss are asked for before the task goes on to its next loss, so an update made of the parts
@@ -67,7 +89,7 @@ class Precision:
             if first is None:
                 return
             name, loss = first
-            yield name, self._parts(name, loss, running, shares)
+            yield name, Counted(self._parts(name, loss, running, shares), len(pieces))
 
     def _parts(
         self, name: str, first: Tensor, running: list[Iterator[tuple[str, Tensor]]], shares: list[float]

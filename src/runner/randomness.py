@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,11 @@ class Randomness:
     """
 
     seed: int
+    place: tuple[int, ...] = ()  # the rank of a process that is not the first of several
+
+    def of_rank(self, rank: int) -> Randomness:
+        """The same, but for ``reseed``: what networks draw for the rows of one rank is not what they draw for others'."""
+        return replace(self, place=(rank,) if rank else ())
 
     def key(self, purpose: str, *counters: int) -> int:
         """The integer in [0, 2**63) that belongs to ``purpose`` at ``counters`` (an epoch, a step, a position)."""
@@ -37,7 +42,7 @@ class Randomness:
 
         ``torch.manual_seed`` would visit every device type (74 µs); this visits the devices in use (1–3 µs).
         """
-        key = self.key(purpose, step)
+        key = self.key(purpose, step, *self.place)
         torch.default_generator.manual_seed(key)
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             for generator in torch.cuda.default_generators:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,12 @@ from runner.numerics import numerics, resolve_device
 from runner.observers import digests
 from runner.observers.observer import Observer, Outcome, RunInfo
 from runner.problem import Failed, Interrupted
+from runner.ranks import Alone, Ranked
 from runner.results.manifest import RunRecord
 from runner.results.summary import SAMPLES, layer_table
+from runner.search import pruning
 from runner.session import Session
 from runner.state import NonFiniteLoss, State
-from runner.tasks.task import Task
 
 log = logging.getLogger(__name__)
 
@@ -37,37 +38,72 @@ def run(
     name: str,
     manner: Manner | None = None,
     observers: Sequence[Observer] = (),
+    ranks: Ranked | None = None,
 ) -> dict[str, float]:
     """Train what ``cfg`` describes and leave the results in ``folder``; the final scores, empty when left off before.
 
-    ``observers`` look on besides those of ``logger``.
+    ``observers`` look on besides those of ``logger``. Of several ``ranks`` this is the first; the others ``accompany``
+    it.
 
     Raises ``Interrupted`` when it was asked to stop (its state is saved), and whatever made it fail; ``status.json``
     says which.
     """
-    manner = manner or Manner()
+    manner, ranks = manner or Manner(), ranks or Alone()
     trainer = cfg.trainer
-    device = resolve_device(trainer.device)
-    threads = manner.threads if trainer.threads is None else trainer.threads
-    with numerics(device, threads=threads, tf32=trainer.tf32, deterministic=trainer.deterministic):
+    device = ranks.device(resolve_device(trainer.device))
+    with _numerics(cfg, device, manner):
         record = RunRecord(
             folder,
             config=build.plain(cfg),
             facts={"name": name, "seed": cfg.seed, "device": str(device)},
             resume=manner.resume,
         )
-        state = State(directions={f"valid/{metric}": which for metric, which in trainer.best.items()})
+        state = _state(cfg)
         try:
             if cfg.debug.determinism:
                 return _examined(cfg, record, device)
-            with stops_on_signals(state):
-                return _train(_started(cfg, record, device, state, manner, observers), record)
+            with stops_on_signals(ranks.hears(state), again_after_s=ranks.again_after_s):
+                return _train(_started(cfg, record, device, state, manner, observers, ranks), record)
         except BaseException as error:
-            told = Failed(f"the run called sys.exit({error.code})") if isinstance(error, SystemExit) else error
-            _record_failure(record, state, told)
+            exited = Failed(f"the run called sys.exit({error.code})") if isinstance(error, SystemExit) else error
+            told = ranks.cause(exited)
+            with ranks.recording():
+                _record_failure(record, state, told)
             if told is not error:  # it would end a sweep, and say nothing
                 raise told from error
             raise
+
+
+def accompany(cfg: DictConfig, folder: Path, *, manner: Manner, ranks: Ranked) -> None:
+    """Train together with the first rank, which runs ``cfg`` in ``folder``, as one of the others: nothing is written.
+
+    Raises as ``run`` does.
+    """
+    device, state = ranks.device(resolve_device(cfg.trainer.device)), _state(cfg)
+    try:
+        with (
+            _numerics(cfg, device, manner),
+            stops_on_signals(ranks.hears(state), again_after_s=ranks.again_after_s),
+        ):
+            session = _made(cfg, folder, device, state, manner, (), ranks).session
+            if manner.resume:
+                _checkpoints(session).restore()
+            compile_networks(session.task, cfg.trainer.compile)
+            with _explained(session, folder):
+                _watched(session)
+    except BaseException as error:
+        ranks.cause(error)
+        raise
+
+
+def _numerics(cfg: DictConfig, device: torch.device, manner: Manner) -> AbstractContextManager[None]:
+    trainer = cfg.trainer
+    threads = manner.threads if trainer.threads is None else trainer.threads
+    return numerics(device, threads=threads, tf32=trainer.tf32, deterministic=trainer.deterministic)
+
+
+def _state(cfg: DictConfig) -> State:
+    return State(directions={f"valid/{metric}": which for metric, which in cfg.trainer.best.items()})
 
 
 def _record_failure(record: RunRecord, state: State, error: BaseException) -> None:
@@ -96,16 +132,16 @@ def _watched(session: Session) -> Outcome:
     outcome = Outcome("failed", 0, {})
     try:
         session.train()
-        _heed(state)
+        _heed(session)
         if state.goes_on(session.plan.total_steps):
             outcome = Outcome("interrupted", state.step, {}, "left off there, as asked")
         else:
             scores = session.evaluate("test", state.step)
-            _heed(state)  # asked during the last evaluation: a sweep must hear of it, too
+            _heed(session)  # asked during the last evaluation: a sweep must hear of it, too
             outcome = Outcome("completed", state.step, scores, state.ended)
         return outcome
     except Exception as error:
-        outcome = Outcome("failed", state.step, {}, str(error))
+        outcome = Outcome("failed", state.step, {}, str(session.ranks.cause(error)))
         raise
     except KeyboardInterrupt as error:
         outcome = Outcome("interrupted", state.step, {}, str(error) or "interrupted at once")
@@ -137,9 +173,10 @@ def _record(outcome: Outcome, session: Session, record: RunRecord) -> None:
     record.end(outcome.state, step=outcome.step, reason=outcome.reason, **facts)
 
 
-def _heed(state: State) -> None:
-    if state.stop:
-        raise Interrupted(state.stop)
+def _heed(session: Session) -> None:
+    session.ranks.agree()
+    if session.state.stop:
+        raise Interrupted(session.state.stop)
 
 
 def _evaluations(folder: Path) -> list[dict[str, Any]]:
@@ -172,18 +209,12 @@ def _started(
     state: State,
     manner: Manner,
     observers: Sequence[Observer],
+    ranks: Ranked,
 ) -> Session:
     """All that ``cfg`` describes, at the first step or where the newest checkpoint stands; observers are told."""
-    folder = record.folder
-    made = compose(
-        cfg,
-        device=device,
-        state=state,
-        observers=[digests.Digests(), *build.build_observers(cfg), *observers],
-        checkpoints_folder=folder / "checkpoints",
-    )
+    watching = [digests.Digests(), *build.build_observers(cfg), *observers]
+    made = _made(cfg, record.folder, device, state, manner, watching, ranks)
     session = made.session
-    session.plan = session.plan.until(manner.until_steps)
     if not (manner.resume and _checkpoints(session).restore() is not None):
         _begin(cfg, made, record)
     record.manifest |= facts(made)
@@ -194,17 +225,41 @@ def _started(
     return session
 
 
+def _made(
+    cfg: DictConfig,
+    folder: Path,
+    device: torch.device,
+    state: State,
+    manner: Manner,
+    observers: Sequence[Observer],
+    ranks: Ranked,
+) -> Composed:
+    made = compose(
+        cfg,
+        device=device,
+        state=state,
+        observers=observers,
+        checkpoints_folder=folder / "checkpoints",
+        ranks=ranks,
+    )
+    made.session.plan = made.session.plan.until(manner.until_steps)
+    made.session.stopping.rules.update(pruning.rules_of(folder))
+    return made
+
+
 def _begin(cfg: DictConfig, made: Composed, record: RunRecord) -> None:
     task = made.session.task
-    record.manifest |= _load_weights(cfg, task)
+    record.manifest |= _first_weights(cfg, made)
     record.manifest |= facts_of_the_start(made)
     (record.folder / "summary.txt").write_text(layer_table(task, made.sample, samples=SAMPLES))
 
 
-def _load_weights(cfg: DictConfig, task: Task) -> dict[str, Any]:
+def _first_weights(cfg: DictConfig, made: Composed) -> dict[str, Any]:
+    """What weights begin with besides random numbers: the data, and then a file, which wins."""
+    initial.show_data(made.session.task, made.splits)
     if cfg.init_from is None:
         return {}
-    facts = initial.start_from(task, cfg.init_from, prefix=cfg.init_prefix, pattern=cfg.init_pattern)
+    facts = initial.start_from(made.session.task, cfg.init_from, prefix=cfg.init_prefix, pattern=cfg.init_pattern)
     print(facts["init"]["report"])
     return facts
 
@@ -213,10 +268,10 @@ def _examined(cfg: DictConfig, record: RunRecord, device: torch.device) -> dict[
     """``debug=determinism``: nothing is trained."""
 
     def make() -> Session:
-        session = compose(cfg, device=device, state=State()).session
-        _load_weights(cfg, session.task)
-        compile_networks(session.task, cfg.trainer.compile)
-        return session
+        made = compose(cfg, device=device, state=State())
+        _first_weights(cfg, made)
+        compile_networks(made.session.task, cfg.trainer.compile)
+        return made.session
 
     report = determinism.examine(make)
     (record.folder / "determinism.txt").write_text(report.text() + "\n")

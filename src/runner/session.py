@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from runner.optim import Scheduler
 from runner.plan import Plan
 from runner.precision import Precision
 from runner.randomness import ProcessGenerators, Randomness
+from runner.ranks import Alone, Ranked
 from runner.state import State
 from runner.stopping import Rules
 from runner.tasks.task import Task
-from runner.update import Update
+from runner.update import Update, loss_label
 
 
 def make_updates(
@@ -33,9 +34,14 @@ def make_updates(
     precision: Precision,
     clip_norm: float | None = None,
     clip_value: float | None = None,
+    ranks: Ranked | None = None,
 ) -> dict[str, Update]:
-    """One update for each network of the task. Raises ``ValueError`` when optimizers and networks do not match."""
-    names = list(task.networks())
+    """One update for each network of the task, with the gradients of all ``ranks``.
+
+    Raises ``ValueError`` when optimizers and networks do not match.
+    """
+    networks, ranks = task.networks(), ranks or Alone()
+    names = list(networks)
     if not names:
         raise ValueError(f"{type(task).__name__} has nothing to train: no network of it has a trainable parameter")
     if set(names) != set(optimizers):
@@ -51,8 +57,9 @@ def make_updates(
             clip_norm=clip_norm,
             clip_value=clip_value,
             alone=len(names) == 1,
+            gradients=ranks.gradients(loss_label(name, alone=len(names) == 1), network),
         )
-        for name in names
+        for name, network in networks.items()
     }
 
 
@@ -76,9 +83,11 @@ class Session:
     stopping: Rules
     checkpoints: Checkpoints
     observers: Observers
+    ranks: Ranked = field(default_factory=Alone)
 
     def train(self) -> None:
         """Train until the budget is used, or until ``state`` says why not."""
+        self.ranks.share_weights(self.task)
         loop.train(
             self.task,
             self.data,
@@ -87,6 +96,7 @@ class Session:
             state=self.state,
             precision=self.precision,
             randomness=self.randomness,
+            ranks=self.ranks,
             evaluate=self.evaluate,
             stopping=self.stopping,
             checkpoints=self.checkpoints,
@@ -94,8 +104,9 @@ class Session:
         )
 
     def evaluate(self, part: str, step: int) -> dict[str, float]:
-        """The scores of the weights as they are on ``part``, "valid" or "test"."""
-        return loop.evaluate(
+        """The scores of the weights as they are on ``part``, "valid" or "test"; on all ranks the same."""
+        self.ranks.share_buffers()
+        scores = loop.evaluate(
             self.task,
             self.data,
             part,
@@ -104,6 +115,7 @@ class Session:
             precision=self.precision,
             randomness=self.randomness,
         )
+        return self.ranks.first(lambda: scores)
 
 
 def assemble(
@@ -121,17 +133,20 @@ def assemble(
     stopping: Rules | None = None,
     identity: Mapping[str, Any] | None = None,
     save_every_s: float | None = None,
+    ranks: Ranked | None = None,
 ) -> Session:
     """A session whose every part with memory is kept in ``checkpoints_folder``, if there is one.
 
     ``identity`` and ``save_every_s`` are those of ``FolderCheckpoints``.
     """
-    stopping = stopping or Rules()
+    stopping, ranks = stopping or Rules(), ranks or Alone()
     parts: dict[str, Stateful] = {"task": task, "state": state, "stopping": stopping, "generators": ProcessGenerators()}
     parts.update({f"update/{name}": update for name, update in updates.items()})
     checkpoints: Checkpoints = NoCheckpoints()
     if checkpoints_folder is not None:
-        checkpoints = FolderCheckpoints(checkpoints_folder, parts, identity=identity, save_every_s=save_every_s)
+        checkpoints = FolderCheckpoints(
+            checkpoints_folder, parts, identity=identity, save_every_s=save_every_s, ranks=ranks
+        )
     return Session(
         task=task,
         data=data,
@@ -144,4 +159,5 @@ def assemble(
         stopping=stopping,
         checkpoints=checkpoints,
         observers=Observers(observers, plan, functools.partial(learning_rates, updates)),
+        ranks=ranks,
     )

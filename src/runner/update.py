@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from runner.gradients import Gradients, Local
 from runner.optim import Scheduler
+from runner.precision import Parts
 from runner.state import NonFiniteLoss
 
 
@@ -34,8 +35,12 @@ class Update:
         clip_norm: float | None = None,
         clip_value: float | None = None,
         alone: bool = False,
+        gradients: Gradients | None = None,
     ) -> None:
-        """``alone``: the optimizer owns all that is trained, so the plain backward pass reaches nothing else."""
+        """``alone``: the optimizer owns all that is trained, so the plain backward pass reaches nothing else.
+
+        ``gradients`` are those of this process, unless others compute with it.
+        """
         self.label = loss_label(name, alone=alone)
         for key, limit in (("clip_norm", clip_norm), ("clip_value", clip_value)):
             if limit is not None and limit <= 0:
@@ -48,20 +53,20 @@ class Update:
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        self.reached = None if alone else [p for p in self.parameters if p.requires_grad]
+        self.gradients = gradients or Local(self.label)
+        self.alone = alone
 
-    def apply(self, parts: Iterable[Tensor]) -> Tensor:
-        """Take one step on the sum of ``parts``; the detached sum, on its device.
+    def apply(self, parts: Parts) -> Tensor:
+        """Take one step on the sum of ``parts``; the detached sum over all ranks, on its device.
 
         Raises ``NonFiniteLoss`` before the step on the CPU, where looking is free. On other devices looking would
         stop the queue at each step: there the sums in ``LossMeans`` show it before the next evaluation or save.
         """
-        total: Tensor | None = None
-        for part in parts:
-            self._check(part)
-            torch.autograd.backward(self.scaler.scale(part), inputs=self.reached)
-            total = part.detach() if total is None else total + part.detach()
-        assert total is not None, "a loss has at least one part"
+        try:
+            total = self._backward(parts)
+        except NonFiniteLoss:
+            self.optimizer.zero_grad(set_to_none=True)
+            raise
         self._clip()
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -69,10 +74,15 @@ class Update:
         self.optimizer.zero_grad(set_to_none=True)
         return total
 
-    def _check(self, loss: Tensor) -> None:
-        if loss.is_cpu and not math.isfinite(value := loss.item()):
-            self.optimizer.zero_grad(set_to_none=True)
-            raise NonFiniteLoss(self.label, value)
+    def _backward(self, parts: Parts) -> Tensor:
+        total: Tensor | None = None
+        reached = None if self.alone else [p for p in self.parameters if p.requires_grad]
+        for number, part in enumerate(parts, 1):
+            total = part.detach() if total is None else total + part.detach()
+            scaled = self.scaler.scale(part)
+            self.gradients.backward(scaled, total, inputs=reached, last=number == len(parts))
+        assert total is not None, "a loss has at least one part"
+        return self.gradients.total(total)
 
     def _clip(self) -> None:
         if self.clip_norm is None and self.clip_value is None:

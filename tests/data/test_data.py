@@ -1,4 +1,4 @@
-"""What the loop sees: the same batches resident and streamed, with any number of workers, from any step on."""
+"""What the loop sees: the same batches wherever the data are, with any number of workers, from any step on."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from runner.data.augment import Augmentation, CropFlip, Trivial
+from runner.data import placement
+from runner.data.augment import Augmentation, CropFlip, Cutout, Trivial
 from runner.data.data import Data
-from runner.data.resident import Loadable, Resident, free_bytes, resident_fits
+from runner.data.resident import Hosted, Loadable, Resident, free_bytes, resident_fits
 from runner.data.source import Arrays, Examples, Spec, Splits
 from runner.data.streamed import Streamed
 from runner.randomness import Randomness
@@ -95,7 +96,7 @@ def test_an_epoch_holds_each_sample_once() -> None:
 
 
 @pytest.mark.parametrize("part", ["valid", "test"])
-@pytest.mark.parametrize("resident", ["always", "never"])
+@pytest.mark.parametrize("resident", ["device", "never"])
 def test_a_part_comes_once_in_order_and_unaugmented(part: str, resident: str) -> None:
     subject = data(resident=resident, augmentation=CropFlip())
     batches = list(subject.part(part))
@@ -105,14 +106,33 @@ def test_a_part_comes_once_in_order_and_unaugmented(part: str, resident: str) ->
     assert {len(b[1]) for b in batches[:-1]} == {3}
 
 
-@pytest.mark.parametrize("augmentation", [None, CropFlip(padding=2)])
-def test_streamed_is_resident_to_the_bit(augmentation: Augmentation | None) -> None:
-    resident = data(resident="always", augmentation=augmentation)
+@pytest.mark.parametrize("augmentation", [None, CropFlip(padding=2), CropFlip(flip="alternating"), Cutout()])
+def test_the_place_of_the_data_changes_no_bit(augmentation: Augmentation | None) -> None:
+    resident = data(resident="device", augmentation=augmentation)
+    hosted = data(resident="device", augmentation=augmentation)
+    hosted.feeds = {name: Hosted(getattr(splits(), name), CPU) for name in hosted.feeds}
     streamed = data(resident="never", augmentation=augmentation, workers=2)
     assert isinstance(resident.feeds["train"], Resident)
     assert isinstance(streamed.feeds["train"], Streamed)
-    assert same(take(resident.train(), 7), take(streamed.train(), 7))
-    assert same(list(resident.part("valid")), list(streamed.part("valid")))
+    for other in (hosted, streamed):
+        assert same(take(resident.train(), 7), take(other.train(), 7))
+        assert same(take(resident.train(4), 3), take(other.train(4), 3))
+        assert same(list(resident.part("valid")), list(other.part("valid")))
+
+
+def test_alternating_flips_turn_over_with_the_epoch() -> None:
+    images = torch.arange(22 * 3 * 64).view(22, 3, 8, 8).remainder(251).to(torch.uint8)
+    subject = data(Arrays(images, torch.arange(22)), augmentation=CropFlip(padding=0, flip="alternating"))
+    batches = take(subject.train(), 9)  # three epochs
+    epochs = []
+    for epoch in range(3):
+        shown = [torch.cat(column) for column in zip(*batches[3 * epoch : 3 * epoch + 3], strict=True)]
+        epochs.append(shown[0][shown[1].argsort()])
+    as_they_are = subject.prepare.evaluate((images,))[0]
+    flipped = (epochs[0] != as_they_are).flatten(1).any(1)
+    assert 0 < flipped.sum() < 22
+    assert torch.equal(epochs[1], epochs[0].flip(3))
+    assert torch.equal(epochs[2], epochs[0])
 
 
 @pytest.mark.parametrize("train", [None, Drawing()])
@@ -124,7 +144,7 @@ def test_the_number_of_workers_changes_nothing(train: Examples | None) -> None:
     assert not torch.equal(epochs[0].sort().values, epochs[1].sort().values) or train is None  # noise differs
 
 
-@pytest.mark.parametrize("settings", [{"resident": "always", "augmentation": CropFlip()}, {"augmentation": Trivial()}])
+@pytest.mark.parametrize("settings", [{"resident": "device", "augmentation": CropFlip()}, {"augmentation": Trivial()}])
 @pytest.mark.parametrize("step", [1, 3, 4])
 def test_any_step_can_be_entered(settings: dict[str, Any], step: int) -> None:
     assert same(take(data(**settings).train(), 7)[step:], take(data(**settings).train(step), 7 - step))
@@ -144,7 +164,7 @@ def test_seeds_differ() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"resident": "always", "augmentation": CropFlip()},
+        {"resident": "device", "augmentation": CropFlip()},
         {"resident": "never", "workers": 2},
         {"augmentation": Trivial(), "workers": 1},
     ],
@@ -225,6 +245,32 @@ def test_auto_keeps_what_fits() -> None:
     assert not resident_fits([huge], CPU)
     assert isinstance(data(huge).feeds["train"], Streamed)
     assert isinstance(data(Drawing()).feeds["train"], Streamed)  # would be frozen if it were kept
+    assert data(Drawing()).places == dict.fromkeys(["train", "valid", "test"], "never")
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "place"), [(1000, "device"), (10_000, "host"), (10**6, "never")], ids=["small", "large", "huge"]
+)
+def test_auto_asks_the_device_and_then_the_host(nbytes: int, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.data.resident.free_bytes", lambda device: 10**6 if device.type == "cpu" else 10**4)
+    files = Files()
+    files.nbytes = nbytes
+    parts: dict[str, Examples] = {"train": files, "valid": arrays(7, 1)}
+    cuda, trivial = torch.device("cuda", 0), Trivial()
+    assert placement.placed(parts, cuda, resident="auto", augmentation=CropFlip()) == dict.fromkeys(parts, place)
+    assert placement.placed(parts, cuda, resident="auto", augmentation=trivial) == {"train": "never", "valid": "device"}
+
+
+def test_the_place_that_is_asked_for_is_used() -> None:
+    for asked, place in (
+        ("device", "device"),
+        ("host", "device"),
+        ("never", "never"),
+    ):  # the CPU's memory is the host's
+        assert set(data(resident=asked).places.values()) == {place}
+    parts = {"train": arrays(22, 0)}
+    cuda = torch.device("cuda", 0)
+    assert placement.placed(parts, cuda, resident="host", augmentation=CropFlip()) == {"train": "host"}
 
 
 def test_free_bytes_is_an_amount_of_memory() -> None:
@@ -246,9 +292,12 @@ def test_a_per_example_augmentation_streams_the_training_part_only() -> None:
             r"set trainer\.batch_size to at most 22$",
         ),
         ({"batch_size": 0}, r"trainer\.batch_size must be at least 1, got 0"),
-        ({"resident": "always", "augmentation": Trivial()}, r"Trivial .* needs streamed data.*trainer\.resident=auto"),
-        ({"resident": "sometimes"}, r"trainer\.resident must be one of auto, always, never, got 'sometimes'"),
-        ({"resident": "always", "train": Drawing()}, r"Drawing cannot be held on the device whole"),
+        ({"resident": "device", "augmentation": Trivial()}, r"Trivial .* needs streamed data.*trainer\.resident=auto"),
+        ({"resident": "host", "augmentation": Trivial()}, r"needs streamed data, got trainer\.resident=host"),
+        ({"resident": "sometimes"}, r"trainer\.resident must be one of auto, device, host, never, got 'sometimes'$"),
+        ({"resident": "always"}, r"got 'always'; set trainer\.resident=device$"),
+        ({"resident": "device", "train": Drawing()}, r"Drawing has to be read anew each time"),
+        ({"resident": "host", "train": Drawing()}, r"Drawing has to be read anew each time"),
     ],
 )
 def test_what_cannot_be_is_refused(settings: dict[str, Any], message: str) -> None:
@@ -257,12 +306,34 @@ def test_what_cannot_be_is_refused(settings: dict[str, Any], message: str) -> No
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("resident", ["always", "never"])
-def test_batches_come_to_the_gpu(resident: str) -> None:
-    here = take(data(augmentation=CropFlip()).train(), 4)
-    there = take(data(device=torch.device("cuda"), resident=resident, augmentation=CropFlip(), workers=2).train(), 4)
-    assert all(t.is_cuda for batch in there for t in batch)
-    for batch, expected in zip(there, here, strict=True):
+@pytest.mark.parametrize("augmentation", [CropFlip(), CropFlip(flip="alternating"), Cutout()])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_the_place_of_the_data_changes_no_bit_on_the_gpu(augmentation: Augmentation, channels_last: bool) -> None:
+    cuda = torch.device("cuda", 0)
+    settings: dict[str, Any] = {"augmentation": augmentation, "channels_last": channels_last}
+    made = {
+        place: data(device=cuda, resident=place, workers=2, **settings) for place in ("auto", "device", "host", "never")
+    }
+    assert set(made["auto"].places.values()) == {"device"}
+    assert isinstance(made["host"].feeds["train"], Hosted)
+    batches = {place: take(subject.train(), 7) for place, subject in made.items()}
+    assert all(t.is_cuda for batch in batches["host"] for t in batch)
+    assert same(batches["device"], batches["host"])
+    assert same(batches["device"], batches["never"])
+    assert same(list(made["device"].part("valid")), list(made["host"].part("valid")))
+    for batch, expected in zip(batches["device"], take(data(**settings).train(), 7), strict=True):
         torch.testing.assert_close(batch[0].cpu(), expected[0])
         assert torch.equal(batch[1].cpu(), expected[1])
+
+
+@pytest.mark.gpu
+def test_batches_from_the_host_are_whole_while_the_device_is_busy() -> None:
+    """The device is kept behind by large products: a buffer that came back too soon would be overwritten."""
+    cuda = torch.device("cuda", 0)
+    examples = Arrays(torch.arange(4096)[:, None].expand(-1, 4096).contiguous())  # row i holds i
+    order = [torch.arange(first, first + 256) % 4096 for first in range(0, 16 * 4096, 256)]
+    busy, wrong = torch.rand(4096, 4096, device=cuda), torch.zeros((), dtype=torch.int64, device=cuda)
+    for index, (rows,) in zip(order, Hosted(examples, cuda).batches(order), strict=True):
+        busy = (busy @ busy).softmax(1)
+        wrong += (rows != index.cuda(non_blocking=True)[:, None]).sum()
+    assert wrong.item() == 0

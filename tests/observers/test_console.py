@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from torch import nn
 
 from runner.observers import Console, EvaluationRecord, Outcome, RunInfo, StepRecord
 from runner.observers.console import aligned, number
@@ -64,6 +66,50 @@ def test_a_resumed_and_interrupted_run_says_so(capsys: pytest.CaptureFixture[str
         "vgg16__0: 150 steps, 3 epochs, on from step 60",
         "interrupted at step 70: Ctrl-C",
     ]
+
+
+def test_a_rate_that_was_not_measured_and_a_long_warm_up_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(every_s=0)
+    console.started(run_info())
+    console.logged(StepRecord(1, 0.02, {"train/loss": 0.5}, {}, None, 61.0, warmup_s=60.0))
+    console.evaluated(EvaluationRecord(50, 1.0, {"valid/loss": 0.5}, {}, {}, 999.0, 75.0, warmup_s=60.0))
+    _, step, evaluation = capsys.readouterr().out.splitlines()
+    assert "- samples/s after 60.0 s of warm-up  ETA" in step
+    assert evaluation.endswith("999 samples/s after 60.0 s of warm-up  0:01:15")
+
+
+class Model(Task):
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(shape, device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("task", "precision", "amx", "hinted"),
+    [
+        (Model(1024, 256, 3, 3), "auto", True, True),
+        (Model(1024, 256, 3, 3), "fp32", True, True),
+        (Model(1024, 256, 3, 3), "bf16", True, False),
+        (Model(1024, 256, 3, 3), "auto", False, False),
+        (Model(16, 8, 3, 3), "auto", True, False),
+        (Model(1024, 4096), "auto", True, False),
+        (Model(1024, 256, 3, 3).to("meta"), "auto", True, False),
+    ],
+    ids=str,
+)
+def test_bf16_is_hinted_at_where_it_pays(
+    task: Task,
+    precision: str,
+    amx: bool,
+    hinted: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("runner.numerics.has_amx", lambda: amx)
+    Console().started(RunInfo("a__0", None, task, PLAN, 0, hparams={"trainer.precision": precision}))
+    said = capsys.readouterr().out
+    assert ("trainer.precision=bf16 trainer.channels_last=true" in said) == hinted
+    assert len(said.splitlines()) == 1 + hinted
 
 
 class Terminal(io.StringIO):

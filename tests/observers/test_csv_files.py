@@ -48,8 +48,8 @@ def test_rows_are_on_disk_at_once_and_read_back_exactly(tmp_path: Path) -> None:
     tell(files, 0, 3)
     history, steps = rows(tmp_path / "history.csv"), rows(tmp_path / "steps.csv")
     files.finished(Outcome("interrupted", 3, {}))
-    assert list(history[0]) == ["step", "epoch", "valid/loss", "lr", "samples_per_s", "elapsed_s"]
-    assert list(steps[0]) == ["step", "epoch", "train/loss", "lr", "samples_per_s", "elapsed_s"]
+    assert list(history[0]) == ["step", "epoch", "valid/loss", "lr", "samples_per_s", "warmup_s", "elapsed_s"]
+    assert list(steps[0]) == ["step", "epoch", "train/loss", "lr", "samples_per_s", "warmup_s", "elapsed_s"]
     assert [row["step"] for row in steps] == ["1", "2", "3"]
     assert [float(row["epoch"]) for row in steps] == [THIRD, 2 / 3, 1.0]
     assert float(steps[1]["train/loss"]) == THIRD / 2
@@ -105,3 +105,14 @@ def test_metrics_that_come_later_get_a_column(tmp_path: Path) -> None:
     files.finished(Outcome("completed", 9, {}))
     assert [row["valid/late"] for row in rows(tmp_path / "history.csv")] == ["", "inf", ""]
     assert [row["step"] for row in rows(tmp_path / "history.csv")] == ["3", "6", "9"]
+
+
+def test_what_was_not_measured_is_empty_and_memory_has_a_column_on_a_gpu(tmp_path: Path) -> None:
+    files = CsvFiles()
+    files.started(run_info(tmp_path))
+    files.logged(StepRecord(1, THIRD, {"train/loss": 1.0}, {"lr": 0.1}, None, 61.0, 2.5, warmup_s=60.0))
+    files.evaluated(EvaluationRecord(3, 1.0, {"valid/loss": 1.0}, {}, {"lr": 0.1}, 10.5, 62.0, 2.75))
+    files.finished(Outcome("completed", 3, {}))
+    (step,), (evaluation,) = rows(tmp_path / "steps.csv"), rows(tmp_path / "history.csv")
+    assert [step[name] for name in ("samples_per_s", "warmup_s", "memory_gib")] == ["", "60.0", "2.5"]
+    assert [evaluation[name] for name in ("samples_per_s", "warmup_s", "memory_gib")] == ["10.5", "0.0", "2.75"]

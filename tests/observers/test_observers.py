@@ -151,13 +151,36 @@ def test_records_come_when_the_plan_says_and_hold_what_was_measured(monkeypatch:
     assert [record.epoch for record in seen.steps] == [0.75, 1.5, 2.0]
     assert seen.steps[0].losses == {"train/a_loss": 3.0, "train/b_loss": 0.5}
     assert seen.steps[0].learning_rates == {"lr/a": 0.1, "lr/b": 0.2}
-    assert seen.steps[0].device_memory_gib is None
-    # Looks at the clock: 0, 1 started; 2 log 3; 3 pause, 4 record, 5 end (2 s outside of training); 6 log 6; 7 log 8 …
-    assert [record.samples_per_s for record in seen.steps] == [30 / 1, 30 / 2, 20 / 1]
-    assert [record.elapsed_s for record in seen.steps] == [2.0, 6.0, 7.0]
-    assert [(record.step, record.samples_per_s) for record in seen.evaluations] == [(4, 40 / 2), (8, 40 / 3)]
+    assert seen.steps[0].memory_gib is None
+    # Looks at the clock: 0, 1 started; 2, 3 step 1 and 4, 5 step 2, which warm up from 1 to 2 and from 3 to 4;
+    # 6 log 3, 7 its end; 8 pause, 9 record, 10 end (2 s outside of training); 11 step 5; 12 log 6, 13 its end …
+    assert [record.samples_per_s for record in seen.steps] == [10 / 3, 30 / 4, 20 / 3]
+    assert [record.warmup_s for record in seen.steps] == [2.0, 0.0, 0.0]
+    assert [record.elapsed_s for record in seen.steps] == [6.0, 12.0, 15.0]
+    assert [(record.step, record.samples_per_s) for record in seen.evaluations] == [(4, 20 / 5), (8, 40 / 6)]
+    assert [record.warmup_s for record in seen.evaluations] == [2.0, 0.0]
     assert seen.evaluations[0].metrics == {"valid/loss": 0.1}
     assert seen.evaluations[0].best == {"valid/loss": 0.1}
+
+
+def test_the_first_steps_of_a_batch_size_are_no_part_of_the_throughput(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("runner.observers.observers.time.perf_counter", lambda: now)
+    seen = Seen()
+    observers = Observers([seen], Plan.of(steps_per_epoch=5, epochs=1, log_every_steps=2))
+    observers.started(run_info(Noisy()))
+    # a minute to compile, seconds to record a graph, ten samples a second, and a short batch that compiles again
+    for step, (samples, seconds) in enumerate([(10, 60.0), (10, 5.0), (10, 1.0), (10, 1.0), (4, 30.0)], 1):
+        now += seconds
+        observers.stepped(step, {"train/loss": torch.tensor(0.5)}, samples=samples)
+    observers.evaluated(5, {}, best={})
+    assert [(record.samples_per_s, record.warmup_s) for record in seen.steps] == [
+        (None, 65.0),
+        (10.0, 0.0),
+        (None, 30.0),
+    ]
+    assert [(record.samples_per_s, record.warmup_s) for record in seen.evaluations] == [(10.0, 95.0)]
+    assert seen.evaluations[0].elapsed_s == 97.0
 
 
 def test_steps_that_are_not_logged_do_not_look_at_losses() -> None:
@@ -166,10 +189,14 @@ def test_steps_that_are_not_logged_do_not_look_at_losses() -> None:
             raise AssertionError(f"a loss was looked at: {name}")
 
     losses: dict[str, Tensor] = {"train/loss": Untouchable()}  # type: ignore[dict-item]
-    Observers([Seen()], PLAN).stepped(1, losses, samples=1)
+    looking = Observers([Seen()], PLAN)
+    for step in (1, 2):  # the first steps are waited for
+        looking.stepped(step, {"train/loss": torch.tensor(0.5)}, samples=1)
+    looking.stepped(5, losses, samples=1)
+    looking.stepped(7, losses, samples=7)  # those of another batch size are not
     Observers([], PLAN).stepped(3, losses, samples=1)
     with pytest.raises(AssertionError, match="looked at"):
-        Observers([Seen()], PLAN).stepped(3, losses, samples=1)
+        looking.stepped(3, losses, samples=1)
 
 
 def test_all_are_told_of_the_end_and_the_first_failure_is_raised() -> None:
@@ -192,11 +219,30 @@ def test_files_need_a_folder(observer: Observer) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_device_memory_is_the_peak_in_gib() -> None:
-    seen = Seen()
-    loss = torch.zeros(2**28, device="cuda").sum()  # 1 GiB
-    Observers([seen], PLAN).stepped(3, {"train/loss": loss}, samples=1)
-    memory = seen.steps[0].device_memory_gib
-    assert memory is not None
-    assert 1.0 <= memory < 80.0
+def test_memory_is_the_peak_of_this_run_in_gib() -> None:
+    torch.zeros(2**29, device="cuda")  # 2 GiB, of a run before
+    task, seen = Noisy().cuda(), Seen()
+    observers = Observers([seen], PLAN)
+    observers.started(run_info(task))
+    observers.stepped(3, {"train/loss": torch.zeros(2**28, device="cuda").sum()}, samples=1)  # 1 GiB
+    observers.stepped(4, {"train/loss": torch.zeros((), device="cuda")}, samples=1)
+    observers.evaluated(4, {}, best={})
+    for memory in (seen.steps[0].memory_gib, seen.evaluations[0].memory_gib):
+        assert memory is not None
+        assert 1.0 <= memory < 1.5
+
+
+@pytest.mark.gpu
+def test_steps_between_two_logged_ones_do_not_wait_for_the_gpu() -> None:
+    observers = Observers([Seen()], PLAN)
+    observers.started(run_info(Noisy().cuda()))
+    loss = {"train/loss": torch.zeros((), device="cuda")}
+    observers.stepped(1, loss, samples=1)
+    observers.stepped(2, loss, samples=1)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        observers.stepped(5, loss, samples=1)
+        with pytest.raises(RuntimeError, match="synchroniz"):
+            observers.stepped(6, loss, samples=1)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -54,12 +54,12 @@ def test_everything_reads_back(tmp_path: Path) -> None:
     seen = scalars(tmp_path)
     assert set(seen) == {
         *("train/loss_step", "train/loss", "valid/accuracy", "test/accuracy"),
-        *("lr", "samples_per_s", "device_memory_gib"),
+        *("lr", "samples_per_s", "memory_gib"),
     }
     assert [step for step, _ in seen["train/loss_step"]] == list(range(1, 13))
     assert [step for step, _ in seen["valid/accuracy"]] == [3, 6, 9, 12]
     assert seen["test/accuracy"] == [(12, 0.75)]
-    assert seen["device_memory_gib"][0] == (1, 0.5)
+    assert seen["memory_gib"][0] == (1, 0.5)
     reader = read(tmp_path)
     (text,) = reader.Tensors("config/text_summary")
     assert text.tensor_proto.string_val[0] == b"```yaml\nseed: 0\nlr: 0.1\n```"

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from itertools import islice
-from typing import Protocol
+from itertools import islice, tee
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 
 from runner.batch import Batch
-from runner.data.augment import Augmentation, NoAugmentation
-from runner.data.order import evaluation_order, steps_per_epoch, training_order
-from runner.data.prepare import Prepare
-from runner.data.resident import Feed, Loadable, Resident, resident_fits
-from runner.data.source import Arrays, Examples, Splits
+from runner.data.augment import Augmentation, ExampleAugmentation, NoAugmentation, check_changes
+from runner.data.order import evaluation_order, samples_at, steps_per_epoch, training_order
+from runner.data.placement import check_resident, placed, whole
+from runner.data.prepare import ALL, Prepare
+from runner.data.resident import Feed, Hosted, Resident
+from runner.data.source import Examples, Splits
 from runner.data.streamed import Streamed
 from runner.randomness import Randomness
-
-RESIDENT = ("auto", "always", "never")
+from runner.ranks import Alone, Ranked
 
 
 class TrainingData(Protocol):
@@ -41,10 +41,10 @@ class TrainingData(Protocol):
 
 
 class Data:
-    """The parts of a loaded data set on one device: resident there if they may and can be, else streamed.
+    """The parts of a loaded data set for one device: kept there, beside it, or streamed, with the same batches.
 
-    resident: "auto" (where it fits), "always", or "never". A per-example augmentation streams the training
-    part. Without ``mean`` and ``std`` in the splits images are only scaled.
+    ``resident`` is that of ``placed``, and ``places`` what came of it. Without ``mean`` and ``std`` in the splits
+    images are only scaled. Of several ``ranks`` each gets its rows of every batch.
     Raises ``ValueError`` for a batch larger than the training part, and for what cannot be resident but must.
     """
 
@@ -59,31 +59,33 @@ class Data:
         augmentation: Augmentation | None = None,
         resident: str = "auto",
         workers: int = 0,
+        channels_last: bool = False,
+        ranks: Ranked | None = None,
     ) -> None:
         check_batch_size(batch_size, len(splits.train))
         augmentation = augmentation or NoAugmentation()
+        check_changes(augmentation, splits.spec)
         check_resident(resident, augmentation)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size or batch_size
         self.randomness = randomness
+        self.ranks = ranks or Alone()
         self.prepare = Prepare(
             splits.mean or None,
             splits.std or None,
             augmentation=augmentation,
             randomness=randomness,
             device=device,
+            channels_last=channels_last,
         )
         parts = {"train": splits.train, "valid": splits.valid, "test": splits.test}
-        streams = ["train"] if augmentation.per_example else []
-        if resident == "never" or (
-            resident == "auto" and not resident_fits([e for n, e in parts.items() if n not in streams], device)
-        ):
-            streams = list(parts)
+        self.places = placed(parts, device, resident=resident, augmentation=augmentation)
 
         def feed(name: str, examples: Examples) -> Feed:
-            if name not in streams:
-                return Resident(whole(examples), device)
+            if self.places[name] != "never":
+                return (Resident if self.places[name] == "device" else Hosted)(whole(examples), device)
             own = augmentation if name == "train" and augmentation.per_example else None
+            own = cast("ExampleAugmentation | None", own)
             return Streamed(examples, device, randomness=randomness, workers=workers, augmentation=own)
 
         self.feeds = {name: feed(name, examples) for name, examples in parts.items()}
@@ -95,23 +97,34 @@ class Data:
     def size(self, name: str) -> int:
         return len(self.feeds[name])
 
+    def samples_at(self, step: int) -> int:
+        """Samples, over all ranks, of the training batch after ``step`` completed steps."""
+        return samples_at(step, self.size("train"), self.batch_size)
+
     def train(self, first_step: int = 0) -> Generator[tuple[Tensor, ...], None, None]:
-        order = training_order(self.size("train"), self.batch_size, randomness=self.randomness, first_step=first_step)
-        batches = self.feeds["train"].batches(order, first_step=first_step)
-        for step, batch in enumerate(batches, first_step):
-            yield self.prepare.train(batch, step)
+        return self._train(first_step)
 
     def first(self, name: str) -> tuple[Tensor, ...]:
         """The first batch of "train" (what step 1 is made of), "valid" or "test". No process is started to read it."""
         if name == "train":
-            order = training_order(self.size(name), self.batch_size, randomness=self.randomness)
-            return self.prepare.train(next(self.feeds[name].batches(islice(order, 1), workers=0)), 0)
+            return next(self._train(0, workers=0, count=1))
         order = evaluation_order(self.size(name), self.eval_batch_size)
         return self.prepare.evaluate(next(self.feeds[name].batches(islice(order, 1), workers=0)))
 
+    def _train(
+        self, first_step: int, *, workers: int | None = None, count: int | None = None
+    ) -> Generator[tuple[Tensor, ...], None, None]:
+        order = training_order(self.size("train"), self.batch_size, randomness=self.randomness, first_step=first_step)
+        read, prepared = tee(islice(order, count))
+        own = self.ranks.rows
+        batches = self.feeds["train"].batches(read, first_step=first_step, workers=workers, rows=own)
+        for step, (batch, indices) in enumerate(zip(batches, prepared, strict=False), first_step):
+            epoch, rows = step // self.steps_per_epoch, ALL if own is None else own(len(indices))
+            yield self.prepare.train(batch, step, epoch=epoch, indices=indices, rows=rows)
+
     def part(self, name: str) -> Iterator[tuple[Tensor, ...]]:
-        order = evaluation_order(self.size(name), self.eval_batch_size)
-        for batch in self.feeds[name].batches(order):
+        order = self.ranks.present(evaluation_order(self.size(name), self.eval_batch_size))
+        for batch in self.feeds[name].batches(order, rows=self.ranks.rows):
             yield self.prepare.evaluate(batch)
 
 
@@ -122,25 +135,3 @@ def check_batch_size(batch_size: int, size: int, *, setting: str = "trainer.batc
         raise ValueError(
             f"{setting}={batch_size} is larger than the training part ({size} samples); set {setting} to at most {size}"
         )
-
-
-def check_resident(resident: str, augmentation: Augmentation) -> None:
-    if resident not in RESIDENT:
-        raise ValueError(f"trainer.resident must be one of {', '.join(RESIDENT)}, got {resident!r}")
-    if resident == "always" and augmentation.per_example:
-        raise ValueError(
-            f"{type(augmentation).__name__} changes one image at a time and needs streamed data, "
-            "got trainer.resident=always; set trainer.resident=auto"
-        )
-
-
-def whole(examples: Examples) -> Arrays:
-    """The examples as tensors. Raises ``ValueError`` for those that have to be read anew each time."""
-    if isinstance(examples, Arrays):
-        return examples
-    if isinstance(examples, Loadable):
-        return examples.arrays()
-    raise ValueError(
-        f"{type(examples).__name__} cannot be held on the device whole, got trainer.resident=always; "
-        "set trainer.resident=auto"
-    )

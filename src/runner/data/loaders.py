@@ -14,8 +14,9 @@ from runner.batch import Batch, map_tensors
 from runner.data.data import check_batch_size
 from runner.data.draws import seeded
 from runner.data.order import evaluation_order, steps_per_epoch, training_order
-from runner.data.resident import Resident, moved
+from runner.data.resident import Resident
 from runner.data.source import Arrays
+from runner.data.transfer import moved
 from runner.randomness import Randomness
 
 Given = Tensor | Sequence[Tensor] | DataLoader[Any]

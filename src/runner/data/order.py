@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -15,6 +15,17 @@ from runner.randomness import Randomness
 def steps_per_epoch(size: int, batch_size: int) -> int:
     """Batches in one pass; the last one may be short."""
     return math.ceil(size / batch_size)
+
+
+def samples_at(step: int, size: int, batch_size: int) -> int:
+    """Samples in the training batch that comes after ``step`` completed steps."""
+    position = step % steps_per_epoch(size, batch_size)
+    return min(batch_size, size - position * batch_size)
+
+
+def only(rows: Callable[[int], slice] | None, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Of each batch of indices the rows that ``rows`` gives for its length; None: all of them."""
+    return iter(batches) if rows is None else (indices[rows(len(indices))] for indices in batches)
 
 
 def training_order(size: int, batch_size: int, *, randomness: Randomness, first_step: int = 0) -> Iterator[Tensor]:

@@ -1,16 +1,18 @@
-"""Data that lives on the device whole: a batch is an index. No workers, no collation, no copies."""
+"""Data that is held whole, on the device or beside it: a batch is an index. No workers, no collation."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from runner.data.order import only
 from runner.data.source import Arrays, Examples
+from runner.data.transfer import arriving, gathered, sent
 
 SHARE = 0.5  # of the free memory that data may take: the model, its gradients and the batches need the rest
 
@@ -33,11 +35,17 @@ class Feed(Protocol):
     def __len__(self) -> int: ...
 
     def batches(
-        self, indices: Iterable[Tensor], *, first_step: int = 0, workers: int | None = None
+        self,
+        indices: Iterable[Tensor],
+        *,
+        first_step: int = 0,
+        workers: int | None = None,
+        rows: Callable[[int], slice] | None = None,
     ) -> Iterator[tuple[Tensor, ...]]:
         """``first_step`` numbers the first batch; draws for single examples are a function of that number.
 
-        ``workers`` replaces the number of reading processes, if there are any.
+        ``workers`` replaces the number of reading processes, if there are any. ``rows`` says which rows are wanted of a
+        batch of so many; None: all.
         """
         ...
 
@@ -58,18 +66,36 @@ class Resident:
         *,
         first_step: int = 0,  # noqa: ARG002
         workers: int | None = None,  # noqa: ARG002
+        rows: Callable[[int], slice] | None = None,
     ) -> Iterator[tuple[Tensor, ...]]:
-        for index in indices:
-            here = moved(index, self.device)
+        for index in sent(only(rows, indices), self.device):
             # On uint8, index_select is several times faster than tensor[index].
-            yield tuple(tensor.index_select(0, here) for tensor in self.tensors)
+            yield tuple(tensor.index_select(0, index) for tensor in self.tensors)
 
 
-def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """``tensor`` on ``device``, without waiting for the device."""
-    if device.type != "cuda" or tensor.device == device:
-        return tensor.to(device)
-    return (tensor if tensor.is_pinned() else tensor.pin_memory()).to(device, non_blocking=True)
+class Hosted:
+    """Whole tensors in the memory of the host; batches are gathered there and copied while ``device`` computes."""
+
+    def __init__(self, arrays: Arrays, device: torch.device) -> None:
+        self.tensors = tuple(tensor.cpu() for tensor in arrays.tensors)
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.tensors[0])
+
+    def batches(
+        self,
+        indices: Iterable[Tensor],
+        *,
+        first_step: int = 0,  # noqa: ARG002
+        workers: int | None = None,  # noqa: ARG002
+        rows: Callable[[int], slice] | None = None,
+    ) -> Iterator[tuple[Tensor, ...]]:
+        pinned = self.device.type == "cuda"
+        there = (
+            tuple(gathered(tensor, index, pinned=pinned) for tensor in self.tensors) for index in only(rows, indices)
+        )
+        return arriving(there, self.device)
 
 
 def resident_fits(parts: Iterable[Examples], device: torch.device) -> bool:

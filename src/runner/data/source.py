@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from runner.problem import Problem
 
@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
     import torch
 
-__all__ = ["Arrays", "Examples", "Problem", "Source", "Spec", "Splits"]
+__all__ = ["AnySpec", "Arrays", "Examples", "Problem", "SequenceSpec", "Source", "Spec", "Splits"]
 
 
 @dataclass(frozen=True)
 class Spec:
     """The shape of one example, which models adapt to."""
+
+    kind: ClassVar[str] = "images"
 
     channels: int
     height: int
@@ -28,9 +30,51 @@ class Spec:
     def image_size(self) -> tuple[int, int]:
         return (self.height, self.width)
 
+    def facts(self) -> dict[str, Any]:
+        """What models and losses are told, by the names of their arguments."""
+        return {"in_channels": self.channels, "image_size": self.image_size, "num_classes": self.num_classes}
+
+
+@dataclass(frozen=True)
+class SequenceSpec:
+    """Pairs of sequences of token ids, int64 (source_length,) and (target_length,), each ended and then padded.
+
+    The ids below ``len(SPECIAL)`` have the meanings of ``runner.data.vocabulary``; vocabularies count them.
+    """
+
+    kind: ClassVar[str] = "sequences of tokens"
+
+    source_vocabulary_size: int
+    target_vocabulary_size: int
+    source_length: int
+    target_length: int
+
+    @property
+    def num_classes(self) -> int:
+        """A prediction chooses one token of the target's vocabulary."""
+        return self.target_vocabulary_size
+
+    def facts(self) -> dict[str, Any]:
+        """What models and losses are told, by the names of their arguments."""
+        return {**asdict(self), "num_classes": self.num_classes}
+
+
+class AnySpec(Protocol):
+    """What the runner asks of the shape of an example, whatever the examples are."""
+
+    @property
+    def kind(self) -> str:
+        """What the examples are, for messages: "images"."""
+        ...
+
+    @property
+    def num_classes(self) -> int: ...
+
+    def facts(self) -> dict[str, Any]: ...
+
 
 class Examples(Protocol):
-    """A map-style set of examples. One example is a tuple of tensors, the image (uint8) first."""
+    """A map-style set of examples. One example is a tuple of tensors, the image (uint8) first, if there is one."""
 
     def __len__(self) -> int: ...
 
@@ -62,8 +106,8 @@ class Splits:
     train: Examples
     valid: Examples
     test: Examples
-    spec: Spec
-    mean: Sequence[float]  # per channel, of pixels scaled to [0, 1]
+    spec: AnySpec
+    mean: Sequence[float]  # per channel, of pixels scaled to [0, 1]; empty where there are none
     std: Sequence[float]
     class_names: tuple[str, ...] = ()
     digest: str = ""  # SHA-256 of the loaded arrays or of the listed files, for the manifest
@@ -74,7 +118,7 @@ class Source(Protocol):
     """A data set that has not been loaded: what a ``dataset/`` option instantiates."""
 
     @property
-    def spec(self) -> Spec:
+    def spec(self) -> AnySpec:
         """Cheap: read from the settings, or from a folder's listing. No torch."""
         ...
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from runner.data.augment import Augmentation
+from runner.data.augment import ExampleAugmentation
 from runner.data.draws import seeded
-from runner.data.resident import moved
 from runner.data.source import Examples
+from runner.data.transfer import arriving
 from runner.randomness import Randomness
 
 Key = tuple[int, int, int]  # (index of the example, step, row in the batch)
@@ -33,7 +33,7 @@ class Streamed:
         *,
         randomness: Randomness,
         workers: int = 0,
-        augmentation: Augmentation | None = None,
+        augmentation: ExampleAugmentation | None = None,
     ) -> None:
         self.reader = Reader(examples, randomness=randomness, augmentation=augmentation)
         self.device = device
@@ -43,35 +43,42 @@ class Streamed:
         return len(self.reader)
 
     def batches(
-        self, indices: Iterable[Tensor], *, first_step: int = 0, workers: int | None = None
+        self,
+        indices: Iterable[Tensor],
+        *,
+        first_step: int = 0,
+        workers: int | None = None,
+        rows: Callable[[int], slice] | None = None,
     ) -> Iterator[tuple[Tensor, ...]]:
         workers = self.workers if workers is None else workers
         loader: DataLoader[Any] = DataLoader(
             self.reader,
-            batch_sampler=keys(indices, first_step=first_step),  # any iterable will do
+            batch_sampler=keys(indices, first_step=first_step, rows=rows),  # any iterable will do
             num_workers=workers,
             pin_memory=self.device.type == "cuda",
             prefetch_factor=4 if workers else None,
             generator=torch.Generator(),  # otherwise the loader draws from the run's own
         )
         try:
-            for batch in loader:
-                yield tuple(moved(tensor, self.device) for tensor in batch)
+            yield from arriving(iter(loader), self.device)
         except Exception as error:
             # The traceback of an error in a worker holds the loader's frames, and they the other workers.
             traceback.clear_frames(error.__traceback__)
             raise
 
 
-def keys(indices: Iterable[Tensor], *, first_step: int) -> Iterator[list[Key]]:
+def keys(
+    indices: Iterable[Tensor], *, first_step: int, rows: Callable[[int], slice] | None = None
+) -> Iterator[list[Key]]:
     for step, index in enumerate(indices, first_step):
-        yield [(example, step, row) for row, example in enumerate(index.tolist())]
+        whole = [(example, step, row) for row, example in enumerate(index.tolist())]
+        yield whole if rows is None else whole[rows(len(whole))]
 
 
 class Reader(Dataset[tuple[Tensor, ...]]):
     """Reads one example under the draws that belong to its place in the order. Runs in the workers."""
 
-    def __init__(self, examples: Examples, *, randomness: Randomness, augmentation: Augmentation | None) -> None:
+    def __init__(self, examples: Examples, *, randomness: Randomness, augmentation: ExampleAugmentation | None) -> None:
         self.examples = examples
         self.randomness = randomness
         self.augmentation = augmentation

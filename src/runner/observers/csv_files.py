@@ -10,16 +10,16 @@ from typing import TextIO
 
 from runner.observers.observer import EvaluationRecord, Outcome, RunInfo, StepRecord
 
-Cell = float | int
+Cell = float | int | None
 
 
 class CsvFiles:
     """``history.csv`` (a row an evaluation) and ``steps.csv`` (a row a logged step) in the run's folder.
 
-    Columns: step, epoch, the metrics or losses, the learning rates, samples_per_s, elapsed_s. A
-    row is on its way to the disk when the call returns. Floats are written so that ``float`` reads back the same
-    number. A resumed run first drops the rows after the step at which it goes on; one from step 0 starts the
-    files anew.
+    Columns: step, epoch, the metrics or losses, the learning rates, samples_per_s, warmup_s, elapsed_s, and on a GPU
+    memory_gib. A row is on its way to the disk when the call returns. Floats are written so that ``float`` reads back
+    the same number; what was not measured is empty. A resumed run first drops the rows after the step at which it goes
+    on; one from step 0 starts the files anew.
     Raises ``ValueError`` when the run has no folder.
     """
 
@@ -54,7 +54,9 @@ def _row(record: StepRecord | EvaluationRecord, values: Mapping[str, float]) -> 
         **values,
         **record.learning_rates,
         "samples_per_s": record.samples_per_s,
+        "warmup_s": record.warmup_s,
         "elapsed_s": record.elapsed_s,
+        **({} if record.memory_gib is None else {"memory_gib": record.memory_gib}),
     }
 
 
@@ -117,6 +119,8 @@ class _Table:
 
 
 def _text(value: Cell) -> str:
+    if value is None:
+        return ""
     return str(value) if isinstance(value, int) else repr(float(value))
 
 

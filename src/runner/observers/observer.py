@@ -40,9 +40,10 @@ class StepRecord:
     epoch: float  # completed passes, with its fraction
     losses: Mapping[str, float]  # {"train/loss": …}, or one for each network
     learning_rates: Mapping[str, float]  # {"lr": …}, or {"lr/generator": …}
-    samples_per_s: float
+    samples_per_s: float | None  # without the steps of warmup_s; None when there were no others
     elapsed_s: float  # since training (or its resumption) began
-    device_memory_gib: float | None  # peak, None on the CPU
+    memory_gib: float | None = None  # peak of the device's memory; None on the CPU
+    warmup_s: float = 0.0  # spent in the first two steps of a batch size: compiling, picking kernels
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,10 @@ class EvaluationRecord:
     metrics: Mapping[str, float]  # {"train/loss": …, "valid/loss": …, "valid/accuracy": …}
     best: Mapping[str, float]  # best value so far, by the metrics that choose checkpoints
     learning_rates: Mapping[str, float]
-    samples_per_s: float
+    samples_per_s: float | None
     elapsed_s: float
+    memory_gib: float | None = None
+    warmup_s: float = 0.0
 
 
 @dataclass(frozen=True)

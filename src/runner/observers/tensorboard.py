@@ -21,7 +21,7 @@ class TensorBoard:
     """Event files in the folder ``tensorboard`` of the run.
 
     Scalars: of evaluations under the metrics' own names; of logged steps the losses as ``<name>_step``, the learning
-    rates, ``samples_per_s`` and ``device_memory_gib``. The configuration as text. For a completed run its hparams
+    rates, ``samples_per_s`` and ``memory_gib``. The configuration as text. For a completed run its hparams
     with the final scores, in a file of their own. With ``histograms``, the trained weights at each evaluation. A
     resumed run first takes away the final scores of before, and hides what was written after the step at which it
     goes on; one from step 0 starts anew. Raises ``ValueError`` when the run has no folder, or TensorBoard is not
@@ -60,9 +60,9 @@ class TensorBoard:
     def logged(self, record: StepRecord) -> None:
         # Named apart from the evaluations' means of the same losses, which are "train/loss", too.
         losses = {f"{name}_step": value for name, value in record.losses.items()}
-        memory = {} if record.device_memory_gib is None else {"device_memory_gib": record.device_memory_gib}
-        speed = {"samples_per_s": record.samples_per_s}
-        self._scalars({**losses, **record.learning_rates, **speed, **memory}, record.step)
+        measured = {"samples_per_s": record.samples_per_s, "memory_gib": record.memory_gib}
+        speed = {name: value for name, value in measured.items() if value is not None}
+        self._scalars({**losses, **record.learning_rates, **speed}, record.step)
 
     def evaluated(self, record: EvaluationRecord) -> None:
         if self.histograms:
