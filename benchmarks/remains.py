@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CLOCK = ("samples_per_s", "elapsed_s")  # columns and tags
+CLOCK = ("samples_per_s", "warmup_s", "elapsed_s", "memory_gib")  # columns and tags
 OF_THE_NUMBERS = (
     *("status", "metrics", "weights_sha256", "initial_weights_sha256", "first_batch_sha256"),
     *("evaluations", "best", "data", "precision", "steps", "steps_per_epoch", "parameters"),
