@@ -36,8 +36,8 @@ def test_specs_need_no_torch() -> None:
     code = (
         "import sys; from runner.data.sources import *; import runner.data.sources as s\n"
         "for source in (Digits(), Synthetic(), TorchvisionSource(name='mnist', root='nowhere'),"
-        " ImageFolder(root='nowhere')): source.problems()\n"
-        "Digits().spec; assert 'torch' not in sys.modules and 'sklearn' not in sys.modules"
+        " ImageFolder(root='nowhere'), Sequences(), TextPairs(file='nowhere')): source.problems()\n"
+        "Digits().spec, Sequences().spec; assert 'torch' not in sys.modules and 'sklearn' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

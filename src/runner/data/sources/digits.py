@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,7 @@ from runner.data.source import Problem, Spec, Splits
 from runner.data.sources.settings import (
     ImageSize,
     Statistics,
+    class_problems,
     fraction_problems,
     image_size_problems,
     number_problems,
@@ -39,6 +41,8 @@ class Digits:
     split_seed: int = 0
     mean: Statistics = None  # None: computed from the training part
     std: Statistics = None
+    novel_classes: Sequence[int] = ()  # in the test part only
+    labelled_fraction: float | None = None  # None: all of the training part
 
     @property
     def spec(self) -> Spec:
@@ -51,6 +55,8 @@ class Digits:
             *fraction_problems(test_fraction=self.test_fraction, valid_fraction=self.valid_fraction),
             *number_problems(0, split_seed=self.split_seed),
             *statistics_problems(self.mean, self.std, channels=1),
+            *class_problems(self.novel_classes, num_classes=10),
+            *([] if self.labelled_fraction is None else fraction_problems(labelled_fraction=self.labelled_fraction)),
         ]
 
     def load(self) -> Splits:
@@ -73,6 +79,9 @@ class Digits:
             std=self.std,
             class_names=names,
             notes={"split_seed": self.split_seed},
+            novel_classes=self.novel_classes,
+            labelled_fraction=self.labelled_fraction,
+            split_seed=self.split_seed,
         )
 
 

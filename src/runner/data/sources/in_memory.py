@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,8 @@ from runner.data.source import Arrays, Spec, Splits
 from runner.data.sources.settings import Statistics
 from runner.data.splits import hold_out
 from runner.data.statistics import channel_statistics
+
+UNLABELLED = -100  # which cross-entropy leaves out
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,16 @@ class Labelled:
 
     def resized(self, size: tuple[int, int]) -> Labelled:
         return Labelled(resize(self.images, size), self.labels)
+
+    def without(self, classes: Sequence[int]) -> Labelled:
+        return self[~torch.isin(self.labels, torch.tensor(list(classes), dtype=torch.int64))]
+
+    def partly_labelled(self, fraction: float, *, seed: int) -> Labelled:
+        """The same images, of which ``fraction`` of each class keep their label; the others have ``UNLABELLED``."""
+        unlabelled, _ = hold_out(self.labels, fraction, seed=seed, purpose="labelled")
+        labels = self.labels.clone()
+        labels[unlabelled] = UNLABELLED
+        return Labelled(self.images, labels)
 
     def hold_out(self, fraction: float, *, seed: int, purpose: str) -> tuple[Labelled, Labelled]:
         """(kept, held out), stratified."""
@@ -62,11 +75,19 @@ def splits_of(
     std: Statistics = None,
     class_names: tuple[str, ...] = (),
     notes: dict[str, object] | None = None,
+    novel_classes: Sequence[int] = (),
+    labelled_fraction: float | None = None,
+    split_seed: int = 0,
 ) -> Splits:
     """Parts of the spec's size as ``Splits``; mean and std that are not given come from ``train`` alone.
 
-    The digest is over all three parts, as resized.
+    ``novel_classes`` are taken out of ``train`` and ``valid``. With ``labelled_fraction`` so much of each class of
+    ``train`` keeps its labels, chosen by ``split_seed``. The digest is over all three parts, as resized.
     """
+    if novel_classes:
+        train, valid = train.without(novel_classes), valid.without(novel_classes)
+    if labelled_fraction is not None:
+        train = train.partly_labelled(labelled_fraction, seed=split_seed)
     parts = [part.resized(spec.image_size) for part in (train, valid, test)]
     if mean is None or std is None:
         mean, std = channel_statistics(parts[0].images)
@@ -82,4 +103,5 @@ def splits_of(
         class_names=class_names,
         digest=digest([tensor for array in arrays for tensor in array.tensors]),
         notes={**sizes, **(notes or {})},
+        novel_classes=tuple(novel_classes),
     )

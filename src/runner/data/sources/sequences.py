@@ -18,7 +18,7 @@ _LAST = 2**62  # sorts behind every token
 
 @dataclass(frozen=True, kw_only=True)
 class Sequences:
-    """Random sequences of ``symbols`` kinds of tokens, all lengths equally often; the target is what ``transform`` says.
+    """Random sequences of ``symbols`` kinds of tokens, all lengths equally often; ``transform`` makes the targets.
 
     No source is twice in the data, so that the parts do not overlap. ``seed`` is the data's own, not the run's.
     """
@@ -54,7 +54,9 @@ class Sequences:
         size = self.train_size + self.valid_size + self.test_size
         if 2 * size > self.symbols**self.max_length:  # drawing until none is twice has to come to an end
             text = f"allows {self.symbols}^{self.max_length} longest sequences, too few for {size} different ones"
-            found.append(Problem("max_length", self.max_length, text, "set dataset.max_length to more, or fewer samples"))
+            found.append(
+                Problem("max_length", self.max_length, text, "set dataset.max_length higher, or fewer samples")
+            )
         return found
 
     def load(self) -> Splits:
@@ -69,10 +71,10 @@ class Sequences:
         target = transformed(source, self.transform)
         sizes = {"train": self.train_size, "valid": self.valid_size, "test": self.test_size}
         pairs = zip(*(torch.split(part, list(sizes.values())) for part in (source, target)), strict=True)
-        parts = {name: Arrays(*pair) for name, pair in zip(sizes, pairs, strict=True)}
+        train, valid, test = (Arrays(*pair) for pair in pairs)
         notes = {f"{name}_size": size for name, size in sizes.items()} | {"seed": self.seed}
         sha256 = digest([source, target])
-        return Splits(**parts, spec=self.spec, mean=(), std=(), digest=sha256, notes=notes)
+        return Splits(train, valid, test, spec=self.spec, mean=(), std=(), digest=sha256, notes=notes)
 
     def _sources(self) -> Tensor:
         """int64 (N, max_length + 1), all different, in random order."""

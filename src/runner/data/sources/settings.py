@@ -57,6 +57,16 @@ def fraction_problems(**fractions: object) -> list[Problem]:
     ]
 
 
+def class_problems(novel_classes: object, *, num_classes: int) -> list[Problem]:
+    """They are a list of different classes, and leave one."""
+    found = list(novel_classes) if isinstance(novel_classes, list | tuple) else None
+    whole = found is not None and all(whole_number(one, at_least=0) and one < num_classes for one in found)
+    if found is not None and whole and len(set(found)) == len(found) < num_classes:
+        return []
+    text = f"must list classes between 0 and {num_classes - 1}, each once and not all of them, got {novel_classes!r}"
+    return [Problem("novel_classes", novel_classes, text, "set dataset.novel_classes=[2,7], or [] for none")]
+
+
 def statistics_problems(mean: object, std: object, *, channels: int) -> list[Problem]:
     """Both are None, or both hold one number for each channel, and no std is zero or less."""
     problems = []

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.data.source import Problem, Spec, Splits
-from runner.data.sources.settings import Statistics, number_problems, statistics_problems
+from runner.data.sources.settings import (
+    Statistics,
+    class_problems,
+    fraction_problems,
+    number_problems,
+    statistics_problems,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +38,8 @@ class Synthetic:
     seed: int = 0
     mean: Statistics = None  # None: computed from the training part
     std: Statistics = None
+    novel_classes: Sequence[int] = ()  # in the test part only
+    labelled_fraction: float | None = None  # None: all of the training part
 
     @property
     def spec(self) -> Spec:
@@ -46,6 +54,8 @@ class Synthetic:
             *sizes,
             *number_problems(0, seed=self.seed),
             *statistics_problems(self.mean, self.std, channels=self.channels),
+            *class_problems(self.novel_classes, num_classes=self.num_classes),
+            *([] if self.labelled_fraction is None else fraction_problems(labelled_fraction=self.labelled_fraction)),
         ]
 
     def load(self) -> Splits:
@@ -70,6 +80,9 @@ class Synthetic:
             std=self.std,
             class_names=names,
             notes={"seed": self.seed},
+            novel_classes=self.novel_classes,
+            labelled_fraction=self.labelled_fraction,
+            split_seed=self.seed,
         )
 
     def _prototypes(self) -> Tensor:

@@ -73,7 +73,7 @@ class TextPairs:
             lines = self._lines()
         except UnicodeDecodeError as error:
             return [Problem("file", self.file, f"is not UTF-8 text: {error}", "save it as UTF-8")]
-        wrong = [number for number, line in enumerate(lines, 1) if not _whole(line)]
+        wrong = [number for number, line in lines.items() if not _whole(line)]
         if wrong:
             shown = ", ".join(map(str, wrong[:SHOWN])) + (f" and {len(wrong) - SHOWN} more" if wrong[SHOWN:] else "")
             text = f"has lines without a source, a tab and a target: {shown}"
@@ -81,7 +81,9 @@ class TextPairs:
         sources = len({source for source, _ in self.pairs})
         if sources < 3:
             text = f"has {sources} different sources within the maximum lengths, but three parts need one each"
-            return [Problem("file", self.file, text, "set dataset.max_source_length or dataset.max_target_length to more")]
+            return [
+                Problem("file", self.file, text, "set dataset.max_source_length and dataset.max_target_length higher")
+            ]
         return []
 
     def load(self) -> Splits:
@@ -99,12 +101,21 @@ class TextPairs:
             "source_vocabulary": list(source.tokens),
             "target_vocabulary": list(target.tokens),
         }
-        return Splits(**arrays, spec=self.spec, mean=(), std=(), digest=digest(tensors), notes=notes)
+        return Splits(
+            arrays["train"],
+            arrays["valid"],
+            arrays["test"],
+            spec=self.spec,
+            mean=(),
+            std=(),
+            digest=digest(tensors),
+            notes=notes,
+        )
 
     @cached_property
     def pairs(self) -> list[Pair]:
         """All pairs within the maximum lengths, in the order of the file."""
-        split = [[self._tokens(side) for side in line.split("\t")[:2]] for line in self._lines()]
+        split = [[self._tokens(side) for side in line.split("\t")[:2]] for line in self._lines().values()]
         return [
             (source, target)
             for source, target in split
@@ -145,9 +156,10 @@ class TextPairs:
             torch.tensor([target.encode(sentence, length=spec.target_length) for _, sentence in pairs]),
         )
 
-    def _lines(self) -> list[str]:
-        """Those that are not empty."""
-        return [line for line in self.path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    def _lines(self) -> dict[int, str]:
+        """Those that are not empty, by their number."""
+        lines = enumerate(self.path.read_text(encoding="utf-8").split("\n"), 1)
+        return {number: line for number, line in lines if line.strip()}
 
     def _tokens(self, sentence: str) -> tuple[str, ...]:
         sentence = sentence.strip().lower() if self.lowercase else sentence.strip()

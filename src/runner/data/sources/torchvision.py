@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from runner.data.sources.catalogue import CATALOGUE, Entry
 from runner.data.sources.settings import (
     ImageSize,
     Statistics,
+    class_problems,
     fraction_problems,
     image_size_problems,
     number_problems,
@@ -43,6 +44,8 @@ class TorchvisionSource:
     image_size: ImageSize = None  # None: as published
     mean: Statistics = None  # None: computed from the training part
     std: Statistics = None
+    novel_classes: Sequence[int] = ()  # in the test part only
+    labelled_fraction: float | None = None  # None: all of the training part
 
     @property
     def entry(self) -> Entry:
@@ -69,6 +72,8 @@ class TorchvisionSource:
             *fraction_problems(valid_fraction=self.valid_fraction),
             *number_problems(0, split_seed=self.split_seed),
             *statistics_problems(self.mean, self.std, channels=self.entry.spec.channels),
+            *class_problems(self.novel_classes, num_classes=self.entry.spec.num_classes),
+            *([] if self.labelled_fraction is None else fraction_problems(labelled_fraction=self.labelled_fraction)),
         ]
         missing = self.missing()
         if missing and not self.download:
@@ -110,6 +115,9 @@ class TorchvisionSource:
             std=self.std,
             class_names=self.entry.class_names,
             notes={"split_seed": self.split_seed},
+            novel_classes=self.novel_classes,
+            labelled_fraction=self.labelled_fraction,
+            split_seed=self.split_seed,
         )
 
     def _read(self) -> tuple[Pair, Pair]:
