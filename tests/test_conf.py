@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,13 +31,32 @@ HEAVY = {
     "vit_tiny",
 }
 SMALL = ["dataset=synthetic", "dataset.train_size=8", "dataset.valid_size=4", "dataset.test_size=4", "logger=[]"]
+TOKENS = ["dataset=sequences", *SMALL[1:]]
+PAIRS = ["dataset=shape_pairs", *SMALL[1:], "dataset.image_size=16"]
+OF_PAIRS = {
+    name: [f"task={name}", "model.width=4", "model.discriminator_width=4", "model.discriminator_layers=2"]
+    for name in ("cyclegan", "pix2pix")
+}
+NOVEL = ["task=novelty", "dataset.novel_classes=[2,7]", "model.channels=[4]"]
+TASK_OF_MODEL = {
+    "cae": ["task=reconstruction"],
+    "cae_small": ["task=reconstruction"],
+    "pca": ["task=reconstruction"],
+    "vae": ["task=vae"],
+    "aae": ["task=aae"],
+    "dcgan": ["task=gan", "model.width=8"],
+}
+OF_RANKS = ("average_precision", "precision_at_k", "roc_auc", "novelty")
+OF_TOKENS = ("attention_seq2seq", "transformer_seq2seq", "bleu", "exact_match", "token_accuracy", "seq2seq")
 SHORT = ["trainer.steps=2", "trainer.batch_size=4", "trainer.workers=0", "trainer.resident=auto"]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def shipped() -> Iterator[None]:
     register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    preflight = importlib.import_module("runner.preflight.check")
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preflight, "FEW", 0)  # all on the meta device: its import is paid once for all of them
         yield
 
 
@@ -50,14 +70,19 @@ def composed(*overrides: str) -> DictConfig:
 
 def trained(cfg: DictConfig, folder: Path) -> dict[str, float]:
     folder.mkdir(exist_ok=True)
-    assert check([Job("job", cfg, folder)]) == []
+    assert check([Job("job", cfg, folder)]).lines() == []
     return run(cfg, folder, name="job")
 
 
 @pytest.mark.parametrize("option", [option for option in options("model") if option not in HEAVY])
 def test_models(option: str, tmp_path: Path) -> None:
-    task = {"cae": ["task=reconstruction"], "dcgan": ["task=gan", "model.width=8"]}.get(option, [])
-    scores = trained(composed(*SMALL, *SHORT, f"model={option}", *task), tmp_path)
+    task = TASK_OF_MODEL.get(option, [])
+    data = SMALL
+    if option in OF_TOKENS:
+        data, task = TOKENS, ["task=seq2seq"]
+    if option in OF_PAIRS:
+        data, task = PAIRS, OF_PAIRS[option]
+    scores = trained(composed(*data, *SHORT, f"model={option}", *task), tmp_path)
     assert scores
 
 
@@ -86,21 +111,30 @@ def test_stopping(option: str, tmp_path: Path) -> None:
 def test_losses(option: str, tmp_path: Path) -> None:
     task = [] if option in ("cross_entropy", "nll", "bce", "focal") else ["task=reconstruction", "model.channels=[4]"]
     model = ["model=mlp", "model.hidden=[8]"] if not task else []
+    if option.startswith("gan_"):
+        task = ["task=gan", "model.width=8", "model.discriminator_norm=layer"]
     assert trained(composed(*SMALL, *SHORT, *model, *task, f"loss={option}"), tmp_path)
 
 
 @pytest.mark.parametrize("option", options("metrics"))
 def test_metrics(option: str, tmp_path: Path) -> None:
     task = ["task=reconstruction", "model.channels=[4]"] if option == "mse" else ["model=mlp", "model.hidden=[8]"]
+    data = SMALL
+    if option in OF_TOKENS:
+        data, task = TOKENS, ["task=seq2seq"]
+    if option in OF_RANKS:
+        task = NOVEL
     scores = trained(
-        composed(*SMALL, *SHORT, *task, f"metrics=[{option}]", "++trainer.best={loss: min}", *_no_accuracy(option)),
+        composed(*data, *SHORT, *task, f"metrics=[{option}]", "++trainer.best={loss: min}", *_no_accuracy(option)),
         tmp_path,
     )
     assert option == "confusion_matrix" or any(name.removeprefix("test/") in option for name in scores)
 
 
 def _no_accuracy(option: str) -> list[str]:
-    return [] if option in ("accuracy", "mse") else ["~trainer.best.accuracy"]
+    if option in OF_TOKENS:
+        return [] if option == "exact_match" else ["~trainer.best.exact_match"]
+    return [] if option in ("accuracy", "mse", *OF_RANKS) else ["~trainer.best.accuracy"]
 
 
 @pytest.mark.parametrize("option", options("augmentation"))
@@ -110,16 +144,21 @@ def test_augmentations(option: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", options("logger"))
 def test_loggers(option: str, tmp_path: Path) -> None:
-    cfg = composed(*SMALL, *SHORT, "task=reconstruction", "model.channels=[4]", f"logger=[{option}]")
+    task = NOVEL if option in OF_RANKS else ["task=reconstruction", "model.channels=[4]"]
+    cfg = composed(*SMALL, *SHORT, *task, f"logger=[{option}]")
     assert trained(cfg, tmp_path)
     left = {"csv": "history.csv", "tensorboard": "tensorboard", "images": "images", "console": "status.json"}
+    left["novelty"] = "images/novelty_roc.png"
     assert (tmp_path / left[option]).exists()
 
 
 @pytest.mark.parametrize("option", options("task"))
 def test_tasks_bring_what_they_need(option: str, tmp_path: Path) -> None:
-    small = {"reconstruction": ["model.channels=[4]"], "gan": ["model.width=8"]}.get(option, ["model=mlp"])
-    assert trained(composed(*SMALL, *SHORT, f"task={option}", *small), tmp_path)
+    narrow = {name: ["model.channels=[4]"] for name in ("reconstruction", "vae", "aae")} | {"novelty": NOVEL}
+    small = {**narrow, "gan": ["model.width=8"]}.get(option, ["model=mlp"])
+    data, small = (TOKENS, []) if option in OF_TOKENS else (SMALL, small)
+    data, small = (PAIRS, OF_PAIRS[option]) if option in OF_PAIRS else (data, small)
+    assert trained(composed(*data, *SHORT, f"task={option}", *small), tmp_path)
 
 
 SLOW = {"determinism": pytest.mark.slow}
@@ -142,9 +181,12 @@ def test_overfit_means_the_loss_goes_to_zero(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", options("dataset"))
 def test_datasets_compose_and_describe_themselves(option: str) -> None:
-    cfg = composed(f"dataset={option}", *(["dataset.root=photos"] if option == "image_folder" else []))
-    if option != "image_folder":
-        assert build.build_source(cfg.dataset).spec.num_classes >= 10
+    roots = {"image_folder": "dataset.root=photos", "paired_images": "dataset.root=photos"}
+    roots["text_pairs"] = "dataset.file=pairs.tsv"
+    root = [roots[option]] if option in roots else []
+    cfg = composed(f"dataset={option}", *root)
+    if not root:
+        assert build.build_source(cfg.dataset).spec.num_classes >= (1 if option == "shape_pairs" else 10)
 
 
 @pytest.mark.parametrize("option", ["digits", "synthetic"])
@@ -161,7 +203,10 @@ def test_experiments(option: str, tmp_path: Path) -> None:
     with open_dict(cfg):
         if "mean" in cfg.dataset and cfg.dataset.mean is not None:
             smaller.dataset.mean, smaller.dataset.std = cfg.dataset.mean, cfg.dataset.std
-        cfg.dataset = smaller.dataset
+        if "novel_classes" in cfg.dataset:
+            smaller.dataset.novel_classes = cfg.dataset.novel_classes
+        if not any(name in option for name in ("seq2seq", "pix2pix", "cyclegan")):
+            cfg.dataset = smaller.dataset
         cfg.dataset.train_size, cfg.dataset.valid_size, cfg.dataset.test_size = 8, 4, 4
     assert trained(cfg, tmp_path)
 

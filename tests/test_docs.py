@@ -100,6 +100,7 @@ def test_commands_compose(files: list[Path], at_least: int) -> None:
                 continue
             sweeps = [override.is_sweep_override() for override in parser.parse_overrides(overrides)]
             assert any(sweeps) == ("-m" in words), words
+            overrides = [re.sub(r"=(tag|interval|int|range)\(.*", "=1", word) for word in overrides]
             overrides = [re.sub(r"=([^,\[{]+),.*", r"=\1", word) for word in normalised(overrides, options)]
             compose("config", overrides=[*overrides, f"hydra.searchpath=[file://{OWN}]"])
             seen += 1
@@ -150,5 +151,5 @@ def test_parts_of_torch_need_nothing_but_their_name(tmp_path: Path) -> None:
         cfg.optimizer = {"model": {"_target_": "torch.optim.ASGD", "lr": 0.01}}
         cfg.scheduler = {"_target_": "torch.optim.lr_scheduler.ExponentialLR", "gamma": 0.5}
         cfg.loss = {"_target_": "torch.nn.CrossEntropyLoss", "label_smoothing": 0.1}
-    assert check([Job("job", cfg, tmp_path)]) == []
+    assert check([Job("job", cfg, tmp_path)]).lines() == []
     assert "test/accuracy" in run(cfg, tmp_path, name="job")

@@ -1,20 +1,31 @@
-"""Weights of a file in the place of random ones."""
+"""Weights of a file, and what data say, in the place of random ones."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import tiny
 import torch
+from begun import Begun
+from cli.terminal import SMALL
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from runner import composition, digest
 from runner.checkpoint import FolderCheckpoints
-from runner.initial import fit, load, start_from
+from runner.config.conf_dir import conf_dir
+from runner.config.schema import register
+from runner.initial import fit, load, show_data, start_from
+from runner.manner import Manner
+from runner.run import run
+from runner.state import State
 from runner.tasks import Classification, Task
 from runner.weights_file import UnusableWeights, WeightsFile
 
@@ -47,6 +58,72 @@ def network(classes: int = 3) -> Task:
 NORM = ["model.1.weight", "model.1.bias", "model.1.running_mean", "model.1.running_var", "model.1.num_batches_tracked"]
 HEAD = ["model.2.weight", "model.2.bias"]
 NAMES = ["model.0.weight", "model.0.bias", *NORM, *HEAD]
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[DictConfig]:
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        yield compose("config", overrides=[*SMALL, "dataset.seed=5"])
+
+
+class TestWhatDataSay:
+    """The first weights of ``begun.Begun`` are the mean of the training images."""
+
+    def begun(self, small: DictConfig, tmp_path: Path, **values: object) -> tuple[DictConfig, Path]:
+        Begun.shown.clear()
+        cfg, folder = small.copy(), tmp_path / "run"
+        cfg.model = {"_target_": "begun.Begun"}
+        for key, value in values.items():
+            cfg[key] = value
+        folder.mkdir()
+        return cfg, folder
+
+    def first(self, cfg: DictConfig) -> Task:
+        """The task as it should stand at step 0."""
+        made = composition.compose(cfg, device=tiny.CPU, state=State())
+        (images,) = made.data.prepare.evaluate((torch.stack([row[0] for row in made.splits.train]),))  # type: ignore[attr-defined]
+        with torch.no_grad():
+            rows = made.session.task.get_parameter("model.layer.weight")
+            rows.copy_(images.mean(0).flatten().expand_as(rows))
+        return made.session.task
+
+    def test_a_run_begins_with_it_and_records_it(self, small: DictConfig, tmp_path: Path) -> None:
+        cfg, folder = self.begun(small, tmp_path)
+        run(cfg, folder, name="run")
+        manifest = json.loads((folder / "manifest.json").read_text())
+        assert manifest["initial_weights_sha256"] == digest.of_weights(self.first(cfg))
+        assert len(Begun.shown) == 1
+
+    def test_a_resumed_run_does_not_do_it_again(self, small: DictConfig, tmp_path: Path) -> None:
+        cfg, folder = self.begun(small, tmp_path)
+        run(cfg, folder, name="run", manner=Manner(until_steps=1))
+        run(cfg, folder, name="run", manner=Manner(resume=True))
+        assert len(Begun.shown) == 1
+
+    def test_the_weights_of_a_file_win(self, small: DictConfig, tmp_path: Path) -> None:
+        cfg, folder = self.begun(small, tmp_path, init_from=str(tmp_path / "zeros.pt"))
+        task = self.first(cfg)
+        zeros = {name: torch.zeros_like(tensor) for name, tensor in task.state_dict().items()}
+        torch.save(zeros, tmp_path / "zeros.pt")
+        task.load_state_dict(zeros)
+        run(cfg, folder, name="run")
+        manifest = json.loads((folder / "manifest.json").read_text())
+        assert manifest["initial_weights_sha256"] == digest.of_weights(task)
+
+    @pytest.mark.slow
+    def test_debug_determinism_begins_with_it_too(self, small: DictConfig, tmp_path: Path) -> None:
+        cfg, folder = self.begun(small, tmp_path)
+        cfg.debug.determinism = True
+        run(cfg, folder, name="run")
+        assert len(Begun.shown) > 1
+        assert all(torch.equal(Begun.shown[0], images) for images in Begun.shown)
+
+    def test_other_networks_are_shown_nothing(self) -> None:
+        task = tiny.task_of("classification")
+        before = copied(task)
+        show_data(task, tiny.splits())
+        assert same(before, task.state_dict()) == list(before)
 
 
 class TestWhatIsLoaded:

@@ -23,9 +23,13 @@ from runner.randomness import Randomness
 from runner.run import run
 
 SMALL = (
-    *("dataset=synthetic", *DATA, "metrics=[]", "logger=[]", "trainer.batch_size=3", "trainer.workers=0"),
+    *("metrics=[]", "logger=[]", "trainer.batch_size=3", "trainer.workers=0"),
     *("trainer.steps=5", "trainer.evaluate_every_steps=2"),
 )
+IMAGES = ("dataset=synthetic", *DATA)
+DATA_OF = {  # where it is not images with classes
+    "seq2seq": ("dataset=sequences", "dataset.train_size=8", "dataset.valid_size=4", "dataset.test_size=4"),
+}
 TASKS = {
     "classification": (
         *("model=mlp", "model.hidden=[4]", "model.dropout=0.2", "~trainer.best.accuracy"),
@@ -33,6 +37,7 @@ TASKS = {
     ),
     "gan": ("task=gan", "model.width=2", "model.latent_dim=2", "task.pictures_count=2"),
     "reconstruction": ("task=reconstruction", "model.channels=[2]", "model.latent_dim=2", "model.norm=batch"),
+    "seq2seq": ("task=seq2seq", "model.hidden_dim=4", "task.teacher_forcing=0.5", "~trainer.best.exact_match"),
 }
 SCHEDULES: dict[str, tuple[str, ...]] = {  # what each needs to act in five steps
     "constant": (),
@@ -54,7 +59,7 @@ Job = tuple[str, ...]
 def job(task: str, precision: str, schedule: str, *more: str) -> Job:
     monitor = [f"scheduler.monitor={tiny.monitor_of(task)}"] if schedule == "plateau" else []
     chosen = (f"scheduler={schedule}", *SCHEDULES[schedule], *monitor, f"trainer.precision={precision}")
-    return (*SMALL, *TASKS[task], *chosen, *more)
+    return (*SMALL, *DATA_OF.get(task, IMAGES), *TASKS[task], *chosen, *more)
 
 
 JOBS = [

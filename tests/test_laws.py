@@ -23,10 +23,12 @@ from torch import Tensor
 
 from runner import checkpoint, tasks
 from runner.config.conf_dir import conf_dir
+from runner.data.augment import Samples
 from runner.observers import Console, CsvFiles, Images, TensorBoard, digests
 from runner.observers.digests import Digests
 from runner.observers.observer import EvaluationRecord, Outcome, RunInfo, StepRecord
 from runner.randomness import ProcessGenerators, Randomness
+from runner.results.parting import WALL_CLOCK
 from runner.session import Session
 from runner.stopping import EarlyStopping
 
@@ -104,7 +106,7 @@ def table(path: Path) -> list[dict[str, str]]:
     """What the clock has no part in."""
     with path.open() as file:
         return [
-            {key: row[key] for key in row if key not in ("samples_per_s", "elapsed_s")} for row in csv.DictReader(file)
+            {key: row[key] for key in row if key not in WALL_CLOCK} for row in csv.DictReader(file)
         ]
 
 
@@ -286,11 +288,14 @@ def test_another_seed_is_another_training(kind: str) -> None:
 
 @dataclass(frozen=True)
 class FromAnywhere:
-    """Draws, but not from the generator that it is given."""
+    """Draws, but not from the seed."""
 
     per_example: ClassVar[bool] = False
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
+    def draw(self, samples: Samples) -> tuple[Tensor, ...]:  # noqa: ARG002
+        return ()
+
+    def __call__(self, images: Tensor, *draws: Tensor) -> Tensor:  # noqa: ARG002
         return images.roll(random.SystemRandom().randrange(1, 6), dims=-1)
 
 

@@ -14,12 +14,12 @@ SOURCE = Path(__file__).resolve().parents[1] / "src"
 FILES = sorted(SOURCE.glob("**/*.py"))
 
 LAYERS = (
-    {"problem", "batch", "plan", "state", "randomness", "precision", "ranks", "numerics", "interrupt"}
+    {"problem", "batch", "plan", "state", "randomness", "precision", "ranks", "gradients", "numerics", "interrupt"}
     | {"digest", "durable", "lock", "manner", "stopping"}
     | {"models", "losses", "optim", "metrics", "data"},
     {"tasks", "update", "checkpoint", "observers", "weights_file", "initial"},
     {"loop", "session", "standalone", "trace", "determinism"},
-    {"run", "composition", "sweep", "results", "preflight", "config"},
+    {"run", "launch", "torchrun", "composition", "search", "sweep", "results", "preflight", "config"},
     {"__main__", "cli", "hydra_plugins"},
 )
 LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
@@ -29,6 +29,7 @@ TORCH_FREE = (
     "runner.lock",
     "runner.manner",
     "runner.problem",
+    "runner.torchrun",
     "runner.cli.main",
     "runner.cli.app",
     "runner.cli.argv",
@@ -47,9 +48,11 @@ TORCH_FREE = (
     "runner.config.schema",
     "runner.data.source",
     "runner.data.sources",
+    "runner.data.vocabulary",
     "runner.preflight.check",
     "runner.preflight.folder",
     "runner.preflight.initial",
+    "runner.preflight.ranks",
     "runner.preflight.resume",
     "runner.preflight.settings",
     "runner.preflight.targets",
@@ -58,16 +61,32 @@ TORCH_FREE = (
     "runner.results.phases",
     "runner.results.provenance",
     "runner.results.report",
+    "runner.search.jobs",
+    "runner.search.plan",
+    "runner.search.pruning",
+    "runner.search.space",
+    "runner.search.study",
+    "runner.sweep.by_joblib",
+    "runner.sweep.by_ray",
+    "runner.sweep.by_submitit",
     "runner.sweep.conduct",
+    "runner.sweep.elsewhere",
     "runner.sweep.ending",
+    "runner.sweep.errand",
     "runner.sweep.jobs",
+    "runner.sweep.launching",
     "runner.sweep.ledger",
     "runner.sweep.pool",
     "runner.sweep.process",
+    "runner.sweep.signals",
     "runner.sweep.slots",
     "runner.sweep.view",
     "runner.weights_file",
+    "hydra_plugins.runner_plugins.optuna_sweeper",
+    "hydra_plugins.runner_plugins.joblib_launcher",
     "hydra_plugins.runner_plugins.pool_launcher",
+    "hydra_plugins.runner_plugins.ray_launcher",
+    "hydra_plugins.runner_plugins.submitit_launcher",
     "hydra_plugins.runner_plugins.sweeper",
 )
 

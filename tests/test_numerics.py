@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import resource
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from runner.numerics import numerics, resolve_device
+from runner.numerics import KEPT_BYTES, has_amx, keep_freed_memory, numerics, resolve_device
 
 CPU = torch.device("cpu")
 
@@ -51,6 +56,85 @@ def test_what_is_not_asked_for_on_the_cpu_is_left_alone() -> None:
     with numerics(CPU, tf32=not cudnn):
         assert torch.get_float32_matmul_precision() == matmul
         assert torch.backends.cudnn.allow_tf32 == cudnn
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_switches_of_a_gpu_act_and_are_taken_back(tf32: bool) -> None:
+    """They can be set without one."""
+
+    def switches() -> tuple[object, ...]:
+        cudnn = torch.backends.cudnn
+        return torch.get_float32_matmul_precision(), cudnn.allow_tf32, cudnn.benchmark
+
+    outside = switches()
+    with numerics(torch.device("cuda"), tf32=tf32):
+        assert switches() == ("high" if tf32 else "highest", tf32, True)
+    assert switches() == outside
+
+
+def test_kernels_are_not_tried_out_where_results_must_repeat() -> None:
+    with numerics(torch.device("cuda"), deterministic=True):
+        assert not torch.backends.cudnn.benchmark
+
+
+@pytest.mark.parametrize(
+    ("text", "amx"),
+    [("flags\t: fpu amx_bf16 avx\n", True), ("flags\t: fpu amx_tile\n", False), ("Features : asimd bf16\n", False)],
+)
+def test_amx_is_read_from_what_the_system_tells(text: str, amx: bool, tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{text}")
+    assert has_amx(tmp_path / "cpuinfo") == amx
+    assert not has_amx(tmp_path / "absent")
+
+
+FAULTS = """
+import resource, sys
+import torch
+from runner.numerics import numerics
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**24).sum()  # 64 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+with numerics(torch.device(sys.argv[1])):
+    print(min(faults() for _ in range(10)))  # small blocks may take a place in between
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/lib64/ld-linux-x86-64.so.2").exists(), reason="needs glibc")
+def test_memory_that_a_step_frees_is_there_for_the_next_one() -> None:
+    def counted(device: str) -> int:
+        done = subprocess.run([sys.executable, "-c", FAULTS, device], capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    pages = 2**26 // resource.getpagesize()
+    assert counted("cpu") < pages // 100
+    assert counted("cuda") > pages // 1024  # where the host's memory does not matter: huge pages may make them few
+
+
+def test_other_systems_and_a_users_own_settings_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+
+    def mallopt(_: int, value: int) -> int:
+        told.append(value)
+        return 1
+
+    monkeypatch.setattr("ctypes.CDLL", lambda _: SimpleNamespace(mallopt=mallopt))
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"):
+        monkeypatch.delenv(name, raising=False)
+    assert keep_freed_memory()
+    assert told == [KEPT_BYTES, KEPT_BYTES]
+    monkeypatch.setattr("ctypes.CDLL", lambda _: SimpleNamespace())  # musl
+    assert not keep_freed_memory()
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=0")
+    monkeypatch.setattr("ctypes.CDLL", None)
+    assert not keep_freed_memory()
+    monkeypatch.delenv("GLIBC_TUNABLES")
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert not keep_freed_memory()
 
 
 @pytest.mark.parametrize("name", ["cpu", "auto"])

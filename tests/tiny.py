@@ -9,24 +9,29 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from runner import models
 from runner.checkpoint import FolderCheckpoints
-from runner.data.augment import Augmentation, CropFlip
+from runner.data.augment import Augmentation, CropFlip, NoAugmentation
 from runner.data.data import Data
-from runner.data.source import Arrays, Spec, Splits
-from runner.losses import BinaryCrossEntropy
+from runner.data.source import Arrays, PairSpec, Spec, Splits
+from runner.data.sources import Sequences
+from runner.losses import BinaryCrossEntropy, CrossEntropy, LeastSquares, Vanilla
 from runner.metrics import Metrics
+from runner.models import CAE, AttentionSeq2Seq
 from runner.observers.observer import Observer, RunInfo
 from runner.optim import Scheduler, schedulers
 from runner.plan import Plan
 from runner.precision import Precision
 from runner.randomness import Randomness
+from runner.ranks import Alone, Ranked
 from runner.session import Session, assemble, make_updates
 from runner.state import State
 from runner.stopping import Rules, Stopping
-from runner.tasks import GAN, Classification, Reconstruction, Task
+from runner.tasks import AAE, GAN, VAE, Classification, CycleGAN, Novelty, Pix2pix, Reconstruction, Seq2Seq, Task
 
 SAMPLES, CLASSES, PIXELS = 22, 3, 6
 CPU = torch.device("cpu")
+SEQUENCES = Sequences(transform="sort", symbols=4, max_length=4, train_size=SAMPLES, valid_size=7, test_size=7)
 
 
 class Pair(nn.Module):
@@ -54,6 +59,66 @@ def splits(seed: int = 0) -> Splits:
     return Splits(train=part, valid=few, test=few, spec=Spec(1, PIXELS, PIXELS, CLASSES), mean=[0.5], std=[0.25])
 
 
+def pairs() -> Splits:
+    """Two random images of one channel each, the second one behind the first."""
+    shape = (SAMPLES, 2, PIXELS, PIXELS)
+    whole = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    spec = PairSpec(in_channels=1, out_channels=1, height=PIXELS, width=PIXELS)
+    few = Arrays(whole[:7])
+    return Splits(train=Arrays(whole), valid=few, test=few, spec=spec, mean=spec.mean, std=spec.std)
+
+
+def splits_of(kind: str) -> Splits:
+    """Data for the task ``kind``."""
+    if kind in TRANSLATIONS:
+        return pairs()
+    if kind != "seq2seq":
+        return splits()
+    return SEQUENCES.load()
+
+
+class Translators(nn.Module):
+    """The smallest networks between two kinds of images, for tasks with one generator and with two."""
+
+    in_channels = out_channels = 1
+    image_size = (PIXELS, PIXELS)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generators = nn.ModuleDict({"there": self._drawing(), "back": self._drawing()})
+        self.discriminators = nn.ModuleDict({"input": self._judging(1), "target": self._judging(1)})
+        self.generator, self.discriminator = self._drawing(), self._judging(2)
+
+    def _drawing(self) -> nn.Module:
+        size = PIXELS**2
+        layers = [nn.Flatten(), nn.Linear(size, 4), nn.BatchNorm1d(4), nn.Dropout(0.2), nn.Linear(4, size), nn.Tanh()]
+        return nn.Sequential(*layers, nn.Unflatten(1, (1, PIXELS, PIXELS)))
+
+    def _judging(self, channels: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(channels * PIXELS**2, 4), nn.Dropout(0.2), nn.Linear(4, 2))
+
+
+TRANSLATIONS: dict[str, Callable[[], Task]] = {
+    "cyclegan": lambda: CycleGAN(Translators(), LeastSquares(), pool_size=6),
+    "pix2pix": lambda: Pix2pix(Translators(), Vanilla()),
+}
+SMALL = {"in_channels": 1, "image_size": (PIXELS, PIXELS), "channels": [4], "norm": "batch"}
+AUTOENCODERS: dict[str, Callable[[], Task]] = {
+    "aae": lambda: AAE(
+        models.AAE(**SMALL, num_classes=CLASSES, latent_dim=2, hidden=[6], categorical=True),  # type: ignore[arg-type]
+        nn.MSELoss(),
+        pictures_count=8,
+    ),
+    "novelty": lambda: Novelty(
+        CAE(**SMALL, latent_dim=3),  # type: ignore[arg-type]
+        nn.L1Loss(),
+        score="mahalanobis",
+        novel_classes=[2],
+    ),
+    "vae": lambda: VAE(models.VAE(**SMALL, latent_dim=2), nn.MSELoss(), pictures_count=8),  # type: ignore[arg-type]
+}
+
+
 def task_of(kind: str, seed: int = 0) -> Task:
     """A task with batch norm, dropout or noise in it, so that everything that can go wrong may."""
     torch.manual_seed(seed)
@@ -68,6 +133,13 @@ def task_of(kind: str, seed: int = 0) -> Task:
             nn.Flatten(), nn.Linear(size, 8), nn.Dropout(0.2), nn.Linear(8, size), nn.Unflatten(1, (1, PIXELS, PIXELS))
         )
         return Reconstruction(model, nn.MSELoss())
+    if kind == "seq2seq":
+        facts = SEQUENCES.spec.facts()
+        sizes = {name: facts[name] for name in ("source_vocabulary_size", "target_vocabulary_size")}
+        translator = AttentionSeq2Seq(**sizes, embedding_dim=4, hidden_dim=6, dropout=0.2)
+        return Seq2Seq(translator, CrossEntropy(ignore_index=0), teacher_forcing=0.5)
+    if kind in AUTOENCODERS or kind in TRANSLATIONS:
+        return (AUTOENCODERS | TRANSLATIONS)[kind]()
     assert kind == "gan"
     return GAN(Pair(), BinaryCrossEntropy())
 
@@ -84,12 +156,13 @@ SCHEDULES: dict[str, Callable[..., Scheduler]] = {
     "step": partial(schedulers.step, every_steps=4, gamma=0.5),
     "warm_restarts": partial(schedulers.warm_restarts, first_cycle_steps=3),
 }
-TASKS = ("classification", "gan", "reconstruction")
+TASKS = ("aae", "classification", "cyclegan", "gan", "novelty", "pix2pix", "reconstruction", "seq2seq", "vae")
 
 
 def monitor_of(kind: str) -> str:
     """The validation score that a plateau schedule or an early stop of the task ``kind`` follows."""
-    return "valid/generator_loss" if kind == "gan" else "valid/loss"
+    own = {"cyclegan": "cycle_l1", "gan": "generator_loss", "pix2pix": "l1"}
+    return f"valid/{own.get(kind, 'loss')}"
 
 
 def schedule_of(name: str, optimizer: torch.optim.Optimizer, *, plan: Plan, monitor: str) -> Scheduler:
@@ -113,19 +186,23 @@ def session(
     augmentation: Augmentation | None = None,
     stopping: Mapping[str, Stopping] | None = None,
     save_every_s: float | None = None,
+    ranks: Ranked | None = None,
+    metrics: Metrics | None = None,
 ) -> Session:
     """A training that is ready to start, or to go on where ``folder`` left it."""
-    task = task or task_of(kind)
+    task, ranks = task or task_of(kind), ranks or Alone()
     randomness = Randomness(seed)
-    parts = splits()
+    parts = splits_of(kind)
     data = Data(
         parts,
         device=CPU,
         batch_size=batch_size,
         eval_batch_size=4,
-        augmentation=augmentation or CropFlip(padding=1),
+        augmentation=augmentation or (NoAugmentation() if kind == "seq2seq" else CropFlip(padding=1)),
         randomness=randomness,
+        ranks=ranks,
     )
+    ranks.join(task.networks().values(), samples_at=data.samples_at, look_every_steps=1)
     plan = Plan.of(data.steps_per_epoch, steps=steps, evaluate_every_epochs=1, save_every_steps=3, log_every_steps=2)
     amp = Precision(precision, device=CPU, micro_batches=micro_batches)
     optimizers = {name: torch.optim.AdamW(network.parameters(), lr=0.01) for name, network in task.networks().items()}
@@ -135,6 +212,7 @@ def session(
         schedule=lambda optimizer: schedule_of(schedule, optimizer, plan=plan, monitor=monitor_of(kind)),
         precision=amp,
         clip_norm=1.0,
+        ranks=ranks,
     )
     state = State(directions={f"valid/{name}": which for name, which in (best or {}).items()})  # type: ignore[misc]
     made = assemble(
@@ -144,13 +222,15 @@ def session(
         plan=plan,
         state=state,
         precision=amp,
-        randomness=randomness,
-        metrics=Metrics({}),
+        randomness=randomness.of_rank(ranks.rank),
+        metrics=metrics or Metrics({}, ranks=ranks),
         observers=observers,
         checkpoints_folder=folder,
         stopping=Rules(stopping),
         save_every_s=save_every_s,
+        ranks=ranks,
     )
+    ranks.hears(state)
     if isinstance(made.checkpoints, FolderCheckpoints):
         made.checkpoints.restore()
     made.observers.started(RunInfo(kind, folder, task, plan, state.step, sample=next(data.part("valid"))))

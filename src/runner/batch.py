@@ -45,10 +45,10 @@ def size_of(batch: Batch) -> int:
 
 def split(batch: Batch, parts: int) -> list[Batch]:
     """Cut a batch into at most ``parts`` pieces of nearly equal size, in order; never an empty one."""
-    size = size_of(batch)
-    parts = min(parts, size)
     if parts == 1:
         return [batch]
+    size = size_of(batch)
+    parts = min(parts, size)
     bounds = [size * part // parts for part in range(parts + 1)]
 
     def piece(first: int, last: int) -> Batch:

@@ -157,7 +157,7 @@ def _data(cfg: DictConfig, splits: Splits, device: torch.device, randomness: Ran
 def _task(cfg: DictConfig, splits: Splits, device: torch.device, randomness: Randomness) -> Task:
     randomness.reseed("initial weights", 0)
     model = build.build_model(cfg, splits.spec)
-    task = build.build_task(cfg, model, build.build_loss(cfg, splits.spec))
+    task = build.build_task(cfg, model, build.build_loss(cfg, splits.spec), splits)
     if cfg.trainer.sync_batchnorm:
         share_batch_norm(task)
     layout = torch.channels_last if cfg.trainer.channels_last else torch.preserve_format

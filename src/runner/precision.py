@@ -81,7 +81,7 @@ class Precision:
         losses: its cache would otherwise serve the weights from before the update.
         """
         pieces = split(batch, self.micro_batches)
-        shares = [size_of(piece) / size_of(batch) for piece in pieces]
+        shares = [1.0] if len(pieces) == 1 else [size_of(piece) / size_of(batch) for piece in pieces]
         running = [task.losses(piece) for piece in pieces]
         while True:
             with self.autocast():

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from runner import determinism, digest, initial
+from runner import digest, initial
 from runner.checkpoint import FolderCheckpoints, NotSaved
 from runner.composition import Composed, compile_networks, compose, facts, facts_of_the_start
 from runner.config import build
@@ -266,6 +266,7 @@ def _first_weights(cfg: DictConfig, made: Composed) -> dict[str, Any]:
 
 def _examined(cfg: DictConfig, record: RunRecord, device: torch.device) -> dict[str, float]:
     """``debug=determinism``: nothing is trained."""
+    from runner import determinism
 
     def make() -> Session:
         made = compose(cfg, device=device, state=State())

@@ -133,6 +133,7 @@ def follow() -> int:
 
 def accompanied(work: Work, ranks: Ranks) -> None:
     """A run, as one of the ranks after the first. What it prints goes to a file, which is left when it fails."""
+    import gc
     import logging
     import sys
     import traceback
@@ -142,6 +143,7 @@ def accompanied(work: Work, ranks: Ranks) -> None:
     from runner.ranks import log_of
     from runner.run import accompany
 
+    gc.enable()  # which the start had switched off
     log = work.folder / log_of(ranks.rank)
     _print_to(log)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, force=True)

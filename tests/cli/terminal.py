@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +47,18 @@ class Answer:
     def messages(self) -> list[str]:
         """What it said on stderr, one entry a message."""
         return [line.removeprefix("runner: ") for line in self.err.splitlines() if line.startswith("runner: ")]
+
+    @property
+    def table(self) -> list[dict[str, str]]:
+        """The rows of the table that it drew on stderr, by the names of the columns; wrapped cells in one piece."""
+        rules = [number for number, line in enumerate(self.err.splitlines()) if set(line.strip()) == {"─"}]
+        rows = [self.err.splitlines()[above + 1 : below] for above, below in itertools.pairwise(rules)]
+        if not rows:
+            return []
+        starts = [found.start() for found in re.finditer(r"(?<=  )\S|(?<=^ )\S", rows[0][0])]
+        cuts = [slice(*pair) for pair in itertools.pairwise([*starts, None])]
+        read = [[" ".join(line[cut].strip() for line in row).strip() for cut in cuts] for row in rows]
+        return [dict(zip(read[0], row, strict=True)) for row in read[1:]]
 
 
 @dataclass(frozen=True)

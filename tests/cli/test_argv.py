@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hydra._internal.utils import get_args_parser
 
-from runner.cli.argv import group_options, is_verb, normalised, parse
+from runner.cli.argv import group_options, is_verb, normalised, of_hydra, parse, sweep_in
 from runner.problem import Refused
 
 OPTIONS = {
@@ -69,3 +69,19 @@ def test_options_are_read_from_folders_and_the_later_folder_adds(tmp_path: Path)
         "model": {"a": "A", "c": "c"},
         "hydra/launcher": {"b": "b"},
     }
+
+
+@pytest.mark.parametrize("name", ["sweep", "lr=0.1,0.2", "a=b"])
+def test_the_folder_of_a_sweep_is_taken_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).mkdir()
+    (Path(name) / "sweep.json").write_text("{}")
+    command = of_hydra([name, "hydra.launcher.n_jobs=2"])
+    assert sweep_in(command) == Path(name)
+    assert command.args.overrides == ["hydra.launcher.n_jobs=2"]
+
+
+def test_another_folder_is_no_sweep_and_stays(tmp_path: Path) -> None:
+    command = of_hydra([str(tmp_path), "a=b"])
+    assert sweep_in(command) is None
+    assert command.args.overrides == [str(tmp_path), "a=b"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,14 @@ def test_a_single_run(terminal: Terminal) -> None:
     assert list(content["metrics"]) == ["test/loss"]
     assert content["data"]["sizes"] == {"train": 8, "valid": 4, "test": 4}
     assert torch.load(run / "checkpoints/last.pt", weights_only=True)["step"] == 2
+
+
+@pytest.mark.parametrize("command", [[], ["seed=0,1", "-m"]])
+def test_garbage_is_collected_again_once_work_begins(terminal: Terminal, command: list[str]) -> None:
+    """The start switches it off; the fixture has."""
+    assert not gc.isenabled()
+    terminal.trains(*command)
+    assert gc.isenabled()
 
 
 def test_two_commands_in_one_process(terminal: Terminal) -> None:

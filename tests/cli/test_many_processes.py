@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from cli.terminal import SMALL, Terminal, close_logs
 
 from runner.cli.main import main
@@ -87,3 +88,20 @@ def test_torchrun_gives_the_same_bits(whole: Path, terminal: Terminal) -> None:
     assert done.returncode == 0, done.stderr
     assert terminal.manifest("run")["world_size"] == 2
     assert terminal.runs("diff", str(whole), "run", small=False).out.startswith("IDENTICAL")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "extra", [(), ("trainer.sync_batchnorm=true", "model=lenet"), ("trainer.precision=fp16",)], ids=str
+)
+def test_on_gpus(terminal: Terminal, extra: tuple[str, ...]) -> None:
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two CUDA devices")
+    own = ["trainer.device=cuda", "trainer.precision=fp32", "trainer.tf32=false", "logger=[csv]", *extra]
+    run = [*SMALL, *own] if "model=lenet" not in extra else ["dataset=digits", "trainer.steps=3", *own]
+    alone = [word for word in run if "sync" not in word]
+    assert terminal.runs(*alone, "hydra.run.dir=one", small=False).status == 0
+    done = terminal.runs(*run, "trainer.nproc=2", "hydra.run.dir=two", small=False)
+    assert done.status == 0, done.err
+    one, two = (terminal.manifest(name)["metrics"]["test/loss"] for name in ("one", "two"))
+    assert two == pytest.approx(one, rel=1e-2 if extra else 1e-4)

@@ -22,12 +22,12 @@ from omegaconf import OmegaConf
 
 from runner.cli.main import main
 from runner.lock import held
+from runner.results.parting import WALL_CLOCK
 
 MINE = ["~model.hidden", "~model.dropout"]
 CADENCE = ["trainer.evaluate_every_steps=2", "trainer.save_every_steps=2", "trainer.log_every_steps=1"]
 LONG = ["trainer.steps=8", *CADENCE, "logger=[csv]", "augmentation=crop_flip", "model.dropout=0.5", "model.hidden=[8]"]
 CTRL_C = "+logger.mine={_target_: cli.user_code.PressesCtrlC, step: 5}"
-WALL_CLOCK = ("samples_per_s", "elapsed_s")
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +191,13 @@ def test_a_complete_run_is_left_alone(broken: Terminal) -> None:
     assert tree(broken.folder) == before
 
 
+def test_a_complete_run_has_nothing_to_do_with_settings_that_change_no_bits(broken: Terminal) -> None:
+    before = tree(broken.folder)
+    for settings in (["trainer.workers=1", "~logger.csv"], ["logger=console", "hydra.verbose=true"]):
+        assert resumed(broken, *settings, run="whole").out.startswith("whole is complete, at step 8")
+    assert tree(broken.folder) == before
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [["trainer.resident=never", "trainer.workers=1"], ["trainer.save_every_s=0.001"]])
 def test_settings_that_change_no_bits_may_be_given(broken: Terminal, settings: list[str]) -> None:
@@ -227,10 +234,23 @@ class TestRefused:
         ]
 
     def test_they_do_not_help_a_complete_run_either(self, broken: Terminal) -> None:
-        (message,) = refused(broken, "whole", "seed=1")
+        (message,) = refused(broken, "whole", "seed=1", "trainer.workers=1")
         assert message == "resume whole: is complete, seed=1 would change nothing; trainer.epochs=<more> extends it"
         (message,) = refused(broken, "whole", "seed=1", "trainer.steps=12")
         assert message.startswith("seed=1: cannot change while a run is under way (it has 0)")
+
+    def test_a_device_on_which_the_precision_is_another(
+        self, broken: Terminal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Before anything is lost: a complete run keeps its scores, and nothing is said of going on."""
+        monkeypatch.setattr("runner.precision.resolve", lambda name, _: "bf16" if name == "auto" else name)
+        (message,) = refused(broken, "whole", "trainer.steps=9")
+        text = "trainer.precision=auto: means bf16 on cpu, but the run is trained in fp32; set trainer.precision=fp32"
+        assert message == text
+        assert "schedule" not in broken.runs("resume", "whole", "trainer.steps=9", small=False).out
+        assert "schedule" in resumed(broken, "trainer.steps=9", "trainer.precision=fp32", run="whole").out
+        assert broken.status("whole")["step"] == 9
+        assert broken.manifest("whole")["sessions"][1]["changed"]["config.trainer.precision"] == ["auto", "fp32"]
 
     def test_a_smaller_budget(self, broken: Terminal) -> None:
         assert refused(broken, "run", "trainer.steps=4") == [

@@ -115,6 +115,11 @@ def test_data_is_loaded_once_for_all_jobs_over_it() -> None:
     assert build.load_splits(config(988)) is not first
 
 
+def test_what_is_no_augmentation_is_refused_where_it_is_built() -> None:
+    with pytest.raises(ValueError, match="Identity is no augmentation"):
+        build.build_augmentation(OmegaConf.create({"augmentation": {"_target_": "torch.nn.Identity"}}))
+
+
 def test_leaves_by_dotted_key() -> None:
     cfg = OmegaConf.create({"seed": 0, "a": {"b": None, "c": {"d": [1, 2]}, "e": {}}})
     assert build.flat(cfg) == {"seed": 0, "a.b": None, "a.c.d": [1, 2], "a.e": {}}

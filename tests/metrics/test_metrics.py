@@ -20,6 +20,8 @@ from runner.metrics import Metrics, accuracy, confusion_matrix, f1, mse, precisi
 
 CONF = Path(__file__).parents[2] / "conf" / "metrics"
 OPTIONS = sorted(path.stem for path in CONF.glob("*.yaml"))
+OF_TOKENS = ("bleu", "exact_match", "token_accuracy")
+OF_RANKS = ("average_precision", "precision_at_k", "roc_auc")
 CLASSES = 7
 LABELS = torch.randint(0, CLASSES - 1, (83,), generator=torch.Generator().manual_seed(0))  # one class is absent
 LOGITS = torch.randn(83, CLASSES, generator=torch.Generator().manual_seed(1)) + 1.5 * torch.eye(CLASSES)[LABELS]
@@ -158,7 +160,10 @@ def test_refusals_name_the_metric() -> None:
 
 
 def test_the_options_are_those_promised() -> None:
-    assert sorted(["accuracy", "top5", "precision", "recall", "f1", "confusion_matrix", "mse"]) == OPTIONS
+    assert (
+        sorted(["accuracy", "top5", "precision", "recall", "f1", "confusion_matrix", "mse", *OF_TOKENS, *OF_RANKS])
+        == OPTIONS
+    )
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -170,7 +175,12 @@ def test_an_option_names_its_metric_and_shows_every_value(option: str) -> None:
     facts = {"num_classes": 9} if "num_classes" in signature.parameters else {}
     metrics = Metrics({option: instantiate(node[option], **facts, _convert_="all")})
     targets = torch.rand(5, 9) if option == "mse" else torch.arange(5)
-    metrics.update(torch.rand(5, 9), targets)
+    tokens = torch.full((5, 9), 7)
+    given = {
+        **dict.fromkeys(OF_TOKENS, (tokens, tokens)),
+        **dict.fromkeys(OF_RANKS, (torch.rand(5), torch.arange(5) > 2)),
+    }
+    metrics.update(*given.get(option, (torch.rand(5, 9), targets)))
     assert len(metrics.compute()) + len(metrics.arrays()) == 1
 
 

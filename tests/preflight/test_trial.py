@@ -25,11 +25,11 @@ def test_an_example_has_the_shape_of_the_data_and_no_content() -> None:
     assert (images.dtype, labels.dtype) == (torch.float32, torch.int64)
 
 
-@pytest.mark.parametrize("kind", ["classification", "reconstruction", "gan"])
+@pytest.mark.parametrize("kind", ["classification", "reconstruction", "gan", "seq2seq"])
 def test_a_step_without_data_measures_what_a_real_one_does(kind: str) -> None:
     with torch.device("meta"):
         task = tiny.task_of(kind)
-    recorder = one_step(task, example(tiny.splits(), "meta", 2))
+    recorder = one_step(task, example(tiny.splits_of(kind), "meta", 2))
     assert set(recorder.means) == {key.partition("/")[2] for key in tiny.session(kind).evaluate("valid", 0)}
     assert all(parameter.grad is not None for parameter in task.parameters())
 

@@ -5,6 +5,7 @@ Hydra does not look for plugins in a module whose name begins with an underscore
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 from abc import abstractmethod
@@ -95,6 +96,7 @@ class CheckedSweeper(Sweeper):
         """By frozen configurations where the launcher takes them; by name of the frozen job elsewhere."""
         from runner.cli.argv import quoted
 
+        gc.enable()
         assert self.launcher is not None
         launch_frozen = getattr(self.launcher, "launch_frozen", None)
         if launch_frozen is not None:

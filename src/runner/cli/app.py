@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import functools
+import gc
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,11 +48,17 @@ def start(
 
 
 def one_run(
-    args: argparse.Namespace, *, conf_dir: str, config_name: str, overrides: Sequence[str], manner: Manner
+    args: argparse.Namespace,
+    *,
+    conf_dir: str,
+    config_name: str,
+    overrides: Sequence[str],
+    manner: Manner,
+    note: str = "",
 ) -> Path:
-    """A single run in a manner of its own; its folder. Raises as a run does."""
+    """A single run in a manner of its own; its folder. ``note`` is said when it starts. Raises as a run does."""
     with configured(args, conf_dir) as hydra:
-        return _single(hydra, config_name, list(overrides), manner)
+        return _single(hydra, config_name, list(overrides), manner, note)
 
 
 @contextmanager
@@ -112,8 +121,8 @@ def task_function(
     from runner.lock import held
     from runner.manner import Manner
     from runner.preflight.folder import taken
-    from runner.run import run
 
+    gc.enable()
     manner = manner or Manner()
     folder = Path(HydraConfig.get().runtime.output_dir)
     with held(folder):
@@ -121,30 +130,59 @@ def task_function(
         if others:  # since the checks, another process was faster
             raise Refused(others)
         saved_run.write(folder, cfg, OmegaConf.create({"hydra": HydraConfig.get()}))
-        return run(cfg, folder, name=folder.name, manner=manner, observers=observers)
+        return _executed(cfg, folder, manner, observers)
+
+
+def _executed(cfg: DictConfig, folder: Path, manner: Manner, observers: Sequence[Observer]) -> dict[str, float]:
+    """In this process, in several that it starts, or with those that torchrun has started."""
+    from runner import torchrun
+
+    hydra, nproc = HydraConfig.get(), cfg.trainer.nproc
+    if torchrun.world_size() > 1:
+        env_set = {name: str(value) for name, value in hydra.job.env_set.items()}
+        return torchrun.led(cfg, folder, manner=manner, observers=observers, env_set=env_set)
+    if nproc > 1:
+        from runner.launch import launched
+        from runner.sweep.slots import threads_each
+
+        manner = replace(manner, threads=manner.threads or threads_each(nproc))
+        job_logging = OmegaConf.to_container(hydra.job_logging, resolve=True)
+        assert isinstance(job_logging, dict)
+        return launched(cfg, folder, manner=manner, observers=observers, job_logging=job_logging)
+    from runner.run import run
+
+    return run(cfg, folder, name=folder.name, manner=manner, observers=observers)
 
 
 def checked(
     hydra: Hydra, config_name: str, overrides: list[str], manner: Manner | None = None
 ) -> tuple[DictConfig, Path]:
     """A single run's whole configuration and its folder. Raises ``Refused`` with all that is wrong."""
+    from runner.manner import Manner
     from runner.preflight import Job, check
+    from runner.preflight.ranks import refuse_other_world
 
     cfg = composed(lambda some: hydra.compose_config(config_name, list(some), run_mode=RunMode.RUN), overrides)
     refuse_chdir(cfg)
     HydraConfig.instance().set_config(cfg)
     folder = Path(OmegaConf.select(cfg, "hydra.run.dir"))
-    resumes = manner is not None and manner.resume
-    problems = check([Job.of(cfg, name=folder.name, folder=folder, overrides=overrides, resumes=resumes)])
-    if problems:
-        raise Refused(problems)
+    manner = manner or Manner()
+    resumes = manner.resume
+    found = check([Job.of(cfg, name=folder.name, folder=folder, overrides=overrides, resumes=resumes)])
+    for note in found.notes():
+        print(f"runner: {note}", file=sys.stderr)
+    found.raise_wrong()
+    if resumes:
+        refuse_other_world(folder, cfg.trainer.nproc, allowed=manner.change_world_size)
     return cfg, folder
 
 
-def _single(hydra: Hydra, config_name: str, overrides: list[str], manner: Manner | None = None) -> Path:
+def _single(hydra: Hydra, config_name: str, overrides: list[str], manner: Manner | None = None, note: str = "") -> Path:
     from runner.preflight.folder import make_folder
 
     cfg, folder = checked(hydra, config_name, overrides, manner)
+    if note:
+        print(note)
     make_folder(folder, "hydra.run.dir")
     callbacks = Callbacks(cfg)
     callbacks.on_run_start(config=cfg, config_name=config_name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -23,7 +22,6 @@ def composed(compose: Callable[[Sequence[str]], T], overrides: Sequence[str]) ->
     while left or not lines:
         try:
             made = compose(left)
-            gc.enable()
         except Exception as error:
             message = user_message(error)
             if message is None:

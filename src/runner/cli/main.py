@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from runner import torchrun
 from runner.cli import argv as arguments
 from runner.cli.errors import reported
 from runner.problem import Refused
@@ -18,6 +19,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 completed, 1 failed, 2 refused before anything was started, 130 interrupted."""
     if argv is not None:
         sys.argv[1:] = argv  # what a manifest records
+    if torchrun.rank() > 0:
+        return reported(lambda: torchrun.told(torchrun.follow))
+    if torchrun.world_size() > 1:
+        return torchrun.lead(lambda: reported(lambda: _main(sys.argv[1:])))
     return reported(lambda: _main(sys.argv[1:]))
 
 

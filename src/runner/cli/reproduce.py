@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from runner import torchrun
 from runner.cli import argv as arguments
 from runner.config.identity import BUDGET
 from runner.problem import Refused
@@ -30,6 +31,7 @@ def main(argv: Sequence[str]) -> int:
     manifest = read_json(folder / "manifest.json")
     if not manifest:
         raise Refused([f"reproduce {folder}: it has no manifest.json to compare with"])
+    command.args.overrides += _as_many_processes(folder, manifest)
     until_steps = _until(folder, manifest, until_epoch)
     with _switches(manifest.get("environment", {}).get("switches", {})):
         again = _train_again(folder, command, manifest, until_steps)
@@ -96,6 +98,16 @@ def _until(folder: Path, manifest: Mapping[str, Any], until_epoch: str | None) -
         remedy = f"the first evaluation is at {epoch:g}"
         raise Refused([f"--until-epoch={until_epoch}: must be a number of epochs; {remedy}"])
     return int(min(steps, recorded.last_evaluation))
+
+
+def _as_many_processes(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """Overrides for the number that the run had; torchrun's, if that started this. Raises ``Refused`` for another."""
+    recorded, now = manifest.get("world_size", 1), torchrun.world_size()
+    if now == 1:
+        return [] if recorded == manifest["config"]["trainer"].get("nproc", 1) else [f"trainer.nproc={recorded}"]
+    if now != recorded:
+        raise Refused([f"reproduce {folder}: was trained by {recorded} processes, torchrun has started {now}"])
+    return ["trainer.nproc=1"]
 
 
 def _keep_out_of(folder: Path, overrides: Sequence[str]) -> None:

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from runner.data.source import Source, Spec, Splits
+    from runner.data.augment import Augmentation
+    from runner.data.source import AnySpec, Source, Splits
     from runner.metrics import Metrics
     from runner.observers.observer import Observer
     from runner.optim import Scheduler
     from runner.plan import Plan
+    from runner.ranks import Ranked
     from runner.stopping import Stopping
     from runner.tasks.task import Task
 
@@ -81,31 +83,49 @@ def _load_splits(dataset: str) -> Splits:
     return build_source(json.loads(dataset)).load()
 
 
-def build_model(cfg: DictConfig, spec: Spec) -> nn.Module:
-    """The model, adapted to the data and to what the task makes of its output; on the default device."""
-    model: nn.Module = instantiate(cfg.model, **_facts(cfg, spec))
+def build_model(cfg: DictConfig, spec: AnySpec) -> nn.Module:
+    """The model, adapted to the data and to what the task makes of its output; on the default device.
+
+    Raises ``ValueError`` for one that has to know what these data do not tell.
+    """
+    facts = _facts(cfg, spec)
+    unknown = [name for name in _needed(plain(cfg.model)) if name not in facts]
+    if unknown:
+        target = cfg.model["_target_"].rpartition(".")[2]
+        raise ValueError(
+            f"{target} needs {', '.join(unknown)}, which the data do not tell: they are {spec.kind}; "
+            f"set model=<one for {spec.kind}>, or dataset=<others>"
+        )
+    model: nn.Module = instantiate(cfg.model, **facts)
     return model
 
 
-def build_loss(cfg: DictConfig, spec: Spec) -> nn.Module:
+def build_loss(cfg: DictConfig, spec: AnySpec) -> nn.Module:
     loss: nn.Module = instantiate(cfg.loss, **_facts(cfg, spec))
     return loss
 
 
-def build_task(cfg: DictConfig, model: nn.Module, loss: nn.Module) -> Task:
-    task: Task = instantiate(cfg.task, model=model, loss=loss)
+def build_task(cfg: DictConfig, model: nn.Module, loss: nn.Module, splits: Splits) -> Task:
+    task: Task = instantiate(cfg.task, model=model, loss=loss, **splits.facts())
     return task
 
 
-def _facts(cfg: DictConfig, spec: Spec) -> dict[str, Any]:
+def _facts(cfg: DictConfig, spec: AnySpec) -> dict[str, Any]:
     from hydra.utils import get_object
 
-    return {
-        "in_channels": spec.channels,
-        "image_size": spec.image_size,
-        "num_classes": spec.num_classes,
-        "output": getattr(get_object(cfg.task["_target_"]), "output", "classes"),
-    }
+    return {**spec.facts(), "output": getattr(get_object(cfg.task["_target_"]), "output", "classes")}
+
+
+def _needed(settings: Mapping[str, Any]) -> list[str]:
+    """The arguments that the target cannot do without and the settings do not give."""
+    known = {} if "_args_" in settings else signature(settings["_target_"])
+    return [
+        name
+        for name, parameter in known.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        and parameter.default is parameter.empty
+        and name not in settings
+    ]
 
 
 def build_optimizers(cfg: DictConfig, task: Task) -> dict[str, torch.optim.Optimizer]:
@@ -135,28 +155,30 @@ def build_optimizers(cfg: DictConfig, task: Task) -> dict[str, torch.optim.Optim
 
 def scheduler_factory(cfg: DictConfig, plan: Plan) -> Callable[[torch.optim.Optimizer], Scheduler]:
     """Makes the schedule of an optimizer; a bare torch scheduler advances once a step."""
-    from runner.optim import wrap
+    from runner.optim import ending, wrap
 
     def schedule(optimizer: torch.optim.Optimizer) -> Scheduler:
         built = instantiate(cfg.scheduler, optimizer, plan=plan)
-        return built if hasattr(built, "evaluated") else wrap(built)
+        return ending(built if hasattr(built, "evaluated") else wrap(built), optimizer, plan=plan)
 
     return schedule
 
 
-def build_metrics(cfg: DictConfig, spec: Spec) -> Metrics:
+def build_metrics(cfg: DictConfig, spec: AnySpec, ranks: Ranked | None = None) -> Metrics:
     from runner.metrics import Metrics
 
     built = {name: instantiate(node, num_classes=spec.num_classes) for name, node in cfg.metrics.items()}
-    return Metrics(built)
+    return Metrics(built, ranks=ranks)
 
 
 def build_stopping(cfg: DictConfig) -> dict[str, Stopping]:
     return {str(name): instantiate(node) for name, node in (cfg.stopping or {}).items() if node is not None}
 
 
-def build_augmentation(cfg: DictConfig) -> Any:
-    return instantiate(cfg.augmentation)
+def build_augmentation(cfg: DictConfig) -> Augmentation:
+    from runner.data.augment import checked
+
+    return checked(instantiate(cfg.augmentation))
 
 
 def build_observers(cfg: DictConfig) -> list[Observer]:

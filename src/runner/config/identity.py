@@ -19,6 +19,7 @@ MAY_CHANGE = (
     "trainer.resident",
     "trainer.workers",
     "trainer.threads",
+    "trainer.nproc",
     "dataset.root",
     "dataset.download",
     "init_from",

@@ -13,8 +13,9 @@ from omegaconf import MISSING
 CHOICES = {
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "compile": ("off", "default", "reduce-overhead", "max-autotune"),
-    "resident": ("auto", "always", "never"),
+    "resident": ("auto", "device", "host", "never"),
 }
+RENAMED = {"resident": {"always": "device"}}  # choices by the name that they had before
 
 
 def described(doc: str, default: Any = MISSING) -> Any:
@@ -52,13 +53,28 @@ class TrainerConfig:
     clip_norm: float | None = described("Limit of the gradients' total norm, for each optimizer.")
     clip_value: float | None = described("Limit of each gradient value.")
     tf32: bool = described("Allow TensorFloat-32 in fp32 matrix products and convolutions on NVIDIA GPUs.")
-    channels_last: bool = described("Store images and kernels with channels innermost; faster convolutions on GPUs.")
-    compile: str = described("torch.compile mode of each network: off, default, reduce-overhead, max-autotune.")
+    channels_last: bool = described(
+        "Store images and kernels with channels innermost; faster convolutions on GPUs and, in bf16, on CPUs."
+    )
+    compile: str = described(
+        "torch.compile mode of each network: off, default, reduce-overhead (CUDA graphs), max-autotune."
+    )
     deterministic: bool = described(
         "Use only operations that repeat to the bit, and refuse others. CPU runs repeat without it."
     )
-    resident: str = described("Keep the data on the device: auto (when it fits), always, never (stream it).")
+    resident: str = described(
+        "Where the data are kept: device, host (batches are copied while the device computes), never (streamed by "
+        "workers); auto takes the first of these that has the room. The place changes no result."
+    )
     workers: int = described("Processes that read streamed data; 0 reads in the training process.")
+    nproc: int = described(
+        "Processes on this machine that train one run together, one on each GPU. Under torchrun 1: it starts them.",
+        1,
+    )
+    sync_batchnorm: bool = described(
+        "Batch norm over the whole batch instead of each process's share of it; with several processes on GPUs.",
+        False,
+    )
     threads: int | None = described("CPU threads of torch; null leaves torch's choice. The number changes the bits.")
 
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from runner.data.draws import seeded
-from runner.data.source import AnySpec
+from runner.data.source import AnySpec, PairSpec
 from runner.randomness import Randomness
 
 FLIPS = ("random", "alternating")
@@ -101,7 +101,7 @@ def checked(augmentation: Any) -> Augmentation:
 
 def check_changes(augmentation: Augmentation, spec: AnySpec) -> None:
     """Raises ``ValueError`` for one that would change what is no image."""
-    if spec.kind != "images" and not isinstance(augmentation, NoAugmentation):
+    if spec.kind not in ("images", PairSpec.kind) and not isinstance(augmentation, NoAugmentation):
         raise ValueError(
             f"{type(augmentation).__name__} changes images, but the data are {spec.kind}; set augmentation=none"
         )

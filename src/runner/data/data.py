@@ -116,10 +116,10 @@ class Data:
     ) -> Generator[tuple[Tensor, ...], None, None]:
         order = training_order(self.size("train"), self.batch_size, randomness=self.randomness, first_step=first_step)
         read, prepared = tee(islice(order, count))
-        own = self.ranks.rows
+        own, per_epoch = self.ranks.rows, self.steps_per_epoch
         batches = self.feeds["train"].batches(read, first_step=first_step, workers=workers, rows=own)
         for step, (batch, indices) in enumerate(zip(batches, prepared, strict=False), first_step):
-            epoch, rows = step // self.steps_per_epoch, ALL if own is None else own(len(indices))
+            epoch, rows = step // per_epoch, ALL if own is None else own(len(indices))
             yield self.prepare.train(batch, step, epoch=epoch, indices=indices, rows=rows)
 
     def part(self, name: str) -> Iterator[tuple[Tensor, ...]]:

@@ -16,7 +16,7 @@ ALL = slice(None)
 
 
 class Prepare:
-    """Works on the first tensor of a batch, images (B, C, H, W); the others pass untouched, and so do token ids (int64).
+    """Works on the first tensor of a batch, images (B, C, H, W); the others pass untouched, as do token ids (int64).
 
     uint8 images become float32 in [0, 1]; then (x - mean) / std per channel, where mean and std are given. With
     ``channels_last`` the channels of a pixel are neighbours in memory.
@@ -61,8 +61,8 @@ class Prepare:
             return batch
         images = images.to(memory_format=self.layout)  # while a pixel has one byte
         if images.dtype == torch.uint8:
-            # (x / 255 - mean) / std in two passes over the memory; the first also converts.
-            return (images - self.mean_255).div_(self.std_255), *rest
+            # (x / 255 - mean) / std; converted first, which is quicker than in the subtraction, to the same bits.
+            return images.float().sub_(self.mean_255).div_(self.std_255), *rest
         if self.identity:
             return images, *rest
         return (images - self.mean).div_(self.std), *rest

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import torch
 
-__all__ = ["AnySpec", "Arrays", "Examples", "Problem", "SequenceSpec", "Source", "Spec", "Splits"]
+__all__ = ["AnySpec", "Arrays", "Examples", "PairSpec", "Problem", "SequenceSpec", "Source", "Spec", "Splits"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,39 @@ class Spec:
     def facts(self) -> dict[str, Any]:
         """What models and losses are told, by the names of their arguments."""
         return {"in_channels": self.channels, "image_size": self.image_size, "num_classes": self.num_classes}
+
+
+@dataclass(frozen=True)
+class PairSpec:
+    """Two images of one size, the channels of the target behind those of the input: uint8 (in + out, H, W).
+
+    They are scaled to [-1, 1], the range of what draws them.
+    """
+
+    kind: ClassVar[str] = "pairs of images"
+    num_classes: ClassVar[int] = 1
+
+    in_channels: int
+    out_channels: int
+    height: int
+    width: int
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        return (self.height, self.width)
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Per channel, of pixels in [0, 1]; so is ``std``."""
+        return (0.5,) * (self.in_channels + self.out_channels)
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        return self.mean
+
+    def facts(self) -> dict[str, Any]:
+        """What models and losses are told, by the names of their arguments."""
+        return {"in_channels": self.in_channels, "out_channels": self.out_channels, "image_size": self.image_size}
 
 
 @dataclass(frozen=True)
@@ -112,6 +145,16 @@ class Splits:
     class_names: tuple[str, ...] = ()
     digest: str = ""  # SHA-256 of the loaded arrays or of the listed files, for the manifest
     notes: dict[str, Any] = field(default_factory=dict)  # for the manifest: sizes of the parts, split seed …
+    novel_classes: tuple[int, ...] = ()  # in the test part only
+
+    def facts(self) -> dict[str, Any]:
+        """What tasks are told, by the names of their arguments.
+
+        ``pixel_range`` is the lowest and the highest value that a pixel can have, scaled and normalised; None where
+        there are no pixels.
+        """
+        ends = [(end - mean) / std for mean, std in zip(self.mean, self.std, strict=True) for end in (0, 1)]
+        return {"novel_classes": self.novel_classes, "pixel_range": (min(ends), max(ends)) if ends else None}
 
 
 class Source(Protocol):

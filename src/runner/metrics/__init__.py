@@ -1,6 +1,33 @@
 """What an evaluation measures. Each sample counts once, however it was batched."""
 
-from runner.metrics.factories import accuracy, confusion_matrix, f1, mse, precision, recall, top5
+from runner.metrics.factories import (
+    accuracy,
+    average_precision,
+    confusion_matrix,
+    f1,
+    mse,
+    precision,
+    precision_at_k,
+    recall,
+    roc_auc,
+    top5,
+)
 from runner.metrics.metrics import Metrics
+from runner.metrics.tokens import bleu, exact_match, token_accuracy
 
-__all__ = ["Metrics", "accuracy", "confusion_matrix", "f1", "mse", "precision", "recall", "top5"]
+__all__ = [
+    "Metrics",
+    "accuracy",
+    "average_precision",
+    "bleu",
+    "confusion_matrix",
+    "exact_match",
+    "f1",
+    "mse",
+    "precision",
+    "precision_at_k",
+    "recall",
+    "roc_auc",
+    "token_accuracy",
+    "top5",
+]

@@ -75,6 +75,32 @@ def mse(*, squared: bool = True) -> SampleMean:
     return SampleMean(squared_errors, finish=None if squared else torch.sqrt)
 
 
+def roc_auc() -> Metric:
+    """The area under the ROC curve of scores that rank novel samples above normal ones; 0.5 is guessing."""
+    from runner.metrics.ranking import Ranking, area_under_roc
+
+    return Ranking(area_under_roc)
+
+
+def average_precision() -> Metric:
+    """The mean of the precision at each novel sample's rank; guessing gives the fraction of novel samples."""
+    from runner.metrics import ranking
+
+    return ranking.Ranking(ranking.average_precision)
+
+
+def precision_at_k(*, k: int | None = None) -> Metric:
+    """Of the ``k`` samples with the highest scores, the fraction that are novel; None: as many as there are novel ones.
+
+    Raises ``ValueError`` for a ``k`` below 1.
+    """
+    if k is not None and k < 1:
+        raise ValueError(f"precision_at_k.k must be at least 1, got {k}; null takes as many as there are novel samples")
+    from runner.metrics.ranking import Ranking, precision_at
+
+    return Ranking(precision_at(k))
+
+
 def _classwise(kind: str, num_classes: int, average: str, ignore_index: int | None, **others: Any) -> Metric:
     if average not in _AVERAGES:
         raise ValueError(f"average must be one of {', '.join(_AVERAGES)}, got {average}")

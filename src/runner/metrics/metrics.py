@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from runner.metrics.sample_mean import SampleMean
+from runner.ranks import Alone, Ranked
+
 if TYPE_CHECKING:
     from torchmetrics import Metric
-
-    from runner.metrics.sample_mean import SampleMean
 
 
 class Metrics:
@@ -20,10 +22,14 @@ class Metrics:
     prefix.
     """
 
-    def __init__(self, metrics: Mapping[str, Metric | SampleMean]) -> None:
+    def __init__(self, metrics: Mapping[str, Metric | SampleMean], *, ranks: Ranked | None = None) -> None:
+        """With several ``ranks`` each adds its own samples, and ``compute`` gives what all of them come to."""
         self.metrics = dict(metrics)
+        self.ranks = ranks or Alone()
+        self._known: dict[str, Tensor] | None = None  # what was computed last
         self._sums: dict[str, Tensor] = {}
         self._weights: dict[str, Tensor | int] = {}
+        self._device = torch.device("cpu")
 
     def update(self, predictions: Tensor, targets: Tensor) -> None:
         """Add a batch to every metric: logits (B, K) and labels (B,), or two tensors of one shape."""
@@ -56,9 +62,11 @@ class Metrics:
             metric.reset()
         self._sums.clear()
         self._weights.clear()
+        self._known = None
 
     def to(self, device: torch.device) -> Metrics:
         """Move what was added, and what will be, to ``device``."""
+        self._device = device
         for name, metric in self.metrics.items():
             if device.type == "mps":
                 metric.set_dtype(torch.float32)  # MPS has no float64
@@ -68,8 +76,9 @@ class Metrics:
 
     def compute(self) -> dict[str, float]:
         """Everything that is one number: the means, then the metrics that saw a batch."""
-        scalars = {name: total / self._weights[name] for name, total in self._sums.items()}
-        scalars |= {name: value for name, value in self._values().items() if value.ndim == 0}
+        scalars = {name: total / weight for name, (total, weight) in self._whole().items()}
+        self._known = self._values()
+        scalars |= {name: value for name, value in self._known.items() if value.ndim == 0}
         if not scalars:
             return {}
         widest = [value.to(_widest(value.device)) for value in scalars.values()]
@@ -77,16 +86,36 @@ class Metrics:
 
     def arrays(self) -> dict[str, Tensor]:
         """Everything that is more than one number, such as a confusion matrix, on the device."""
-        return {name: value for name, value in self._values().items() if value.ndim > 0}
+        known = self._values() if self._known is None else self._known
+        return {name: value for name, value in known.items() if value.ndim > 0}
+
+    def _whole(self) -> dict[str, tuple[Tensor, Tensor | int]]:
+        """Sums and weights by name, over all ranks."""
+        none = torch.zeros((), dtype=_widest(self._device), device=self._device)
+        names = self.ranks.named(list(self._sums))
+        return self.ranks.summed({name: (self._sums.get(name, none), self._weights.get(name, 0)) for name in names})
 
     def _values(self) -> dict[str, Tensor]:
         with warnings.catch_warnings():  # a class without samples: its rows of a normalised matrix are zeros
             warnings.filterwarnings("ignore", message=".*NaN values found in confusion matrix")
-            values = {name: metric.compute() for name, metric in self.metrics.items() if metric.update_called}
+            warnings.filterwarnings("ignore", message=".*was called before the ``update`` method")  # on a rank without
+            names = self.ranks.named([name for name, metric in self.metrics.items() if metric.update_called])
+            values = {name: self._computed(self.metrics[name]) for name in names}
         for name, value in values.items():
             if not isinstance(value, Tensor):
                 raise ValueError(f"metrics.{name} must give one tensor, got {type(value).__name__}")
         return values
+
+    def _computed(self, metric: Metric | SampleMean) -> Tensor:
+        """torchmetrics' own add up the ranks by themselves."""
+        if isinstance(metric, SampleMean):
+            metric = copy.copy(metric)
+            numbers = metric.total.reshape(-1).unbind()
+            whole = self.ranks.summed({str(place): (number, metric.count) for place, number in enumerate(numbers)})
+            metric.total = torch.stack([total for total, _ in whole.values()]).view_as(metric.total)
+            metric.count = torch.as_tensor(whole["0"][1])
+        value: Tensor = metric.compute()
+        return value
 
 
 def _widest(device: torch.device) -> torch.dtype:

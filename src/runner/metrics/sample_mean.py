@@ -19,22 +19,26 @@ class SampleMean:
     Sums stay on the device, in float64 (float32 on MPS).
     """
 
-    def __init__(self, values: Values, *, finish: Callable[[Tensor], Tensor] | None = None) -> None:
-        """``finish`` is applied to the mean."""
+    def __init__(
+        self, values: Values, *, finish: Callable[[Tensor], Tensor] | None = None, columns: int | None = None
+    ) -> None:
+        """``finish`` is applied to the mean; with ``columns``, to those of all columns of values (B, columns)."""
         self.values = values
         self.finish = finish
-        self.total = torch.zeros((), dtype=torch.float64)
+        self.total = torch.zeros(() if columns is None else columns, dtype=torch.float64)
         self.count = torch.zeros((), dtype=torch.float64)
         self.update_called = False
 
     def update(self, predictions: Tensor, targets: Tensor) -> None:
         values, counted = self.values(predictions, targets)
-        if counted is None:
+        if self.total.ndim:
+            self.count.add_(len(values))
+        elif counted is None:
             self.count.add_(values.numel())
         else:
             values = torch.where(counted, values, torch.zeros_like(values))
             self.count.add_(counted.sum())
-        self.total.add_(values.sum(dtype=self.total.dtype))
+        self.total.add_(values.sum(0 if self.total.ndim else None, dtype=self.total.dtype))
         self.update_called = True
 
     def compute(self) -> Tensor:

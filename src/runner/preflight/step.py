@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -20,9 +21,10 @@ Tensors = tuple[Tensor, ...]
 
 
 class Recorder:
-    """Stands in for ``Metrics`` on meta tensors: what a task measures, and the shapes that it gives its metrics."""
+    """Stands in for ``Metrics`` on meta tensors: what a task measures and minimises, and the shapes for its metrics."""
 
     def __init__(self) -> None:
+        self.steps: Counter[str] = Counter()  # that each network takes on a batch
         self.means: list[str] = []
         self.given: list[tuple[Tensor, ...]] = []
 
@@ -60,7 +62,7 @@ def watched(task: Task, batch: tuple[Tensor, ...], spec: AnySpec) -> Iterator[No
 
 def one_step(task: Task, batch: Batch) -> Recorder:
     """Every loss with its gradients, then one evaluation. Raises ``ValueError`` for what the loop could not use."""
-    networks = task.networks()
+    networks, recorder = task.networks(), Recorder()
     for name, loss in task.losses(batch):
         if name not in networks:
             known = ", ".join(networks) or "none"
@@ -68,7 +70,7 @@ def one_step(task: Task, batch: Batch) -> Recorder:
         if loss.ndim:
             raise ValueError(f"the loss of {name!r} must be one number, got the shape {tuple(loss.shape)}")
         torch.autograd.backward(loss)
-    recorder = Recorder()
+        recorder.steps[name] += 1
     task.eval()
     with torch.no_grad():
         task.scores(batch, cast(Metrics, recorder))

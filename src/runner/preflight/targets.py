@@ -13,7 +13,7 @@ from runner.config.build import OPTIMIZER_SETTINGS, plain, signature
 from runner.preflight.settings import closest
 from runner.problem import Problem
 
-OF_DATA = {"in_channels", "image_size", "num_classes", "output"}
+OF_DATA = {"in_channels", "out_channels", "image_size", "num_classes", "output"}
 OF_DATA |= {"source_vocabulary_size", "target_vocabulary_size", "source_length", "target_length"}
 FACTS = {
     "model": OF_DATA,

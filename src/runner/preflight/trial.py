@@ -35,6 +35,7 @@ T = TypeVar("T")
 SAMPLES = 2
 SMALL_BYTES = 2**26  # of weights: with these a step on the CPU takes tenths of a second
 SMALL_EXAMPLE = 3 * 128 * 128  # numbers
+ENDING = {f"runner.optim.schedulers.{name}" for name in ("cosine", "linear", "one_cycle")}
 OF_CLASSES = {
     f"runner.metrics.{name}" for name in ("accuracy", "top5", "precision", "recall", "f1", "confusion_matrix")
 }
@@ -131,7 +132,7 @@ class Trial:
         loss = self._try("loss", lambda: build.build_loss(self.cfg, spec))
         if model is None or loss is None:
             return None
-        return self._try("task", lambda: build.build_task(self.cfg, model, loss))
+        return self._try("task", lambda: build.build_task(self.cfg, model, loss, self.splits))
 
     def _step(self, task: Task, plan: Plan | None) -> set[str] | None:
         """Use everything once; the names of what an evaluation measures, None where that could not be found out."""
@@ -159,7 +160,16 @@ class Trial:
         networks = task.networks()
         losses = [loss_label(name, alone=len(networks) == 1) for name in networks]
         self._monitors(schedules, [*(f"valid/{name}" for name in sorted(names)), *losses])
+        self._paces(recorder)
         return names
+
+    def _paces(self, recorder: Recorder) -> None:
+        """A schedule counts the steps of its optimizer; one that ends with the run must not take several a batch."""
+        target, settings = self.cfg.scheduler["_target_"], self.cfg.scheduler
+        often = [f"{name} takes {count} steps" for name, count in recorder.steps.items() if count > 1]
+        if often and target in ENDING and settings.get("interval", "step") == "step":
+            text = f"would end long before the run: {' and '.join(often)} on each batch"
+            self.problems.append(Problem("scheduler", target.rpartition(".")[2], text, "set scheduler=constant"))
 
     def _used(self, task: Task, samples: int) -> Recorder:
         """Of one step on the device; on the CPU whatever the samples hold."""

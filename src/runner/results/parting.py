@@ -13,7 +13,7 @@ from runner.results.recorded import Evaluation, Recorded
 if TYPE_CHECKING:
     from torch import Tensor
 
-WALL_CLOCK = ("samples_per_s", "elapsed_s")
+WALL_CLOCK = ("samples_per_s", "warmup_s", "elapsed_s", "memory_gib")
 
 
 @dataclass(frozen=True)
