@@ -6,26 +6,61 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from runner.models.aae import AAE
+    from runner.models.airbench import Airbench
     from runner.models.alexnet import AlexNet
+    from runner.models.attention_seq2seq import AttentionSeq2Seq
     from runner.models.cae import CAE
+    from runner.models.cyclegan import CycleGAN
     from runner.models.dcgan import DCGAN
     from runner.models.lenet import LeNet
     from runner.models.mlp import MLP
+    from runner.models.pca import PCA
+    from runner.models.pix2pix import Pix2pix
     from runner.models.resnet import ResNet, WideResNet
+    from runner.models.transformer_seq2seq import TransformerSeq2Seq
     from runner.models.unet import UNet
+    from runner.models.vae import VAE
     from runner.models.vgg import VGG
     from runner.models.vit import ViT
 
-__all__ = ["CAE", "DCGAN", "MLP", "VGG", "AlexNet", "LeNet", "ResNet", "UNet", "ViT", "WideResNet"]
+__all__ = [
+    "AAE",
+    "CAE",
+    "DCGAN",
+    "MLP",
+    "PCA",
+    "VAE",
+    "VGG",
+    "Airbench",
+    "AlexNet",
+    "AttentionSeq2Seq",
+    "CycleGAN",
+    "LeNet",
+    "Pix2pix",
+    "ResNet",
+    "TransformerSeq2Seq",
+    "UNet",
+    "ViT",
+    "WideResNet",
+]
 
 _MODULE_OF = {
+    "AAE": "aae",
+    "Airbench": "airbench",
     "AlexNet": "alexnet",
+    "AttentionSeq2Seq": "attention_seq2seq",
     "CAE": "cae",
+    "CycleGAN": "cyclegan",
     "DCGAN": "dcgan",
     "LeNet": "lenet",
     "MLP": "mlp",
+    "PCA": "pca",
+    "Pix2pix": "pix2pix",
     "ResNet": "resnet",
+    "TransformerSeq2Seq": "transformer_seq2seq",
     "UNet": "unet",
+    "VAE": "vae",
     "VGG": "vgg",
     "ViT": "vit",
     "WideResNet": "resnet",
