@@ -70,3 +70,13 @@ def test_pix2pix_learns_to_fill_outlines(tmp_path: Path) -> None:
     """A third of the recipe. Giving the outlines back as they are is an error of 0.072."""
     smaller = ("dataset.train_size=1000", "dataset.valid_size=20", "dataset.test_size=100", "trainer.epochs=3")
     assert trained(composed("experiment=shapes_pix2pix", *smaller), tmp_path)["test/l1"] < 0.04
+
+
+@pytest.mark.slow
+def test_cyclegan_learns_the_way_there_and_back_without_pairs(tmp_path: Path) -> None:
+    """Before training the way there and back is grey, an error of about 0.4."""
+    data = ("dataset.paired=false", "dataset.image_size=16", "dataset.train_size=1000", "augmentation=none")
+    unet = ("model.generator=unet", "model.levels=2", "model.width=16")
+    judge = ("model.discriminator_width=16", "model.discriminator_layers=1")
+    trainer = ("optimizer.lr=2e-3", "optimizer.betas=[0.5,0.999]", "trainer.epochs=2", "trainer.batch_size=16")
+    assert trained(composed("task=cyclegan", *data, *unet, *judge, *trainer), tmp_path)["test/cycle_l1"] < 0.07

@@ -13,21 +13,29 @@ from hydra.utils import get_object, instantiate
 
 FOLDER = Path(__file__).parents[2] / "conf" / "model"
 FACTS = {"in_channels": 1, "image_size": (32, 32), "num_classes": 7, "output": "classes"}
+FACTS |= {"source_vocabulary_size": 9, "target_vocabulary_size": 7, "source_length": 5, "target_length": 5}
 NAMES = [
+    "aae",
+    "airbench",
     "alexnet",
+    "attention_seq2seq",
     "cae",
+    "cae_small",
     "dcgan",
     "efficientnet_b0",
     "lenet",
     "mlp",
     "mobilenet_v3_small",
+    "pca",
     "resnet18",
     "resnet18_small",
     "resnet50",
     "shufflenet_v2",
     "timm",
     "torchvision",
+    "transformer_seq2seq",
     "unet",
+    "vae",
     "vgg11",
     "vgg16",
     "vit_tiny",
@@ -55,10 +63,15 @@ def test_an_option_builds_and_runs_on_meta(name: str) -> None:
     with torch.device("meta"):
         model = instantiate(settings, **facts, _convert_="all")
         images = torch.empty(2, 1, 32, 32)
-        if name == "dcgan":
+        if name.endswith("seq2seq"):
+            tokens = torch.ones(2, 5, dtype=torch.int64)
+            assert model(tokens, tokens).shape == (2, 5, 7)
+        elif name == "dcgan":
             assert model.discriminator(model.generator(torch.empty(2, model.latent_dim))).shape == (2,)
-        elif name == "cae":
+        elif name in ("aae", "cae", "cae_small", "pca"):
             assert model(images).shape == images.shape
+        elif name == "vae":
+            assert [tuple(part.shape) for part in model(images)] == [(2, 1, 32, 32), (2, 20), (2, 20)]
         else:
             assert model(images).shape == (2, 7)
 

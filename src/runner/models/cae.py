@@ -30,21 +30,14 @@ class CAE(nn.Module):
         output_activation: str = "none",
     ) -> None:
         super().__init__()
-        if not channels or min(channels) < 1:
-            raise ValueError(
-                f"model.channels needs positive widths, got {list(channels)}; set model.channels=[32,64,128]"
-            )
-        if latent_dim < 1:
-            raise ValueError(f"model.latent_dim must be at least 1, got {latent_dim}; set model.latent_dim=64")
-        if norm not in ("none", "batch"):
-            raise ValueError(f"model.norm must be none or batch, got {norm}; set model.norm=none")
+        check_sizes(channels, latent_dim=latent_dim, norm=norm)
         self.image_size = image_size
         self.latent_dim = latent_dim
-        rows, columns = (math.ceil(side / 2 ** len(channels)) for side in image_size)
-        self.encoder = _encoder(in_channels, channels, grid=(rows, columns), latent_dim=latent_dim, norm=norm)
-        self.decoder = _decoder(in_channels, channels, grid=(rows, columns), latent_dim=latent_dim, norm=norm)
+        grid = grid_of(image_size, channels)
+        self.encoder = encoder(in_channels, channels, grid=grid, latent_dim=latent_dim, norm=norm)
+        self.decoder = decoder(in_channels, channels, grid=grid, latent_dim=latent_dim, norm=norm)
         self.output_activation = _activation(output_activation)
-        self.apply(_he_normal)
+        self.apply(he_normal)
 
     def encode(self, images: Tensor) -> Tensor:
         """Images (B, in_channels, H, W) to codes (B, latent_dim)."""
@@ -61,9 +54,26 @@ class CAE(nn.Module):
         return self.decode(self.encode(images))
 
 
-def _encoder(
+def check_sizes(channels: Sequence[int], *, latent_dim: int, norm: str) -> None:
+    """Raises ``ValueError`` for what ``encoder`` and ``decoder`` cannot be made of."""
+    if not channels or min(channels) < 1:
+        raise ValueError(f"model.channels needs positive widths, got {list(channels)}; set model.channels=[32,64,128]")
+    if latent_dim < 1:
+        raise ValueError(f"model.latent_dim must be at least 1, got {latent_dim}; set model.latent_dim=64")
+    if norm not in ("none", "batch"):
+        raise ValueError(f"model.norm must be none or batch, got {norm}; set model.norm=none")
+
+
+def grid_of(image_size: tuple[int, int], channels: Sequence[int]) -> tuple[int, int]:
+    """Rows and columns that are left when each of ``channels`` has halved an image, odd sides rounded up."""
+    rows, columns = (math.ceil(side / 2 ** len(channels)) for side in image_size)
+    return rows, columns
+
+
+def encoder(
     in_channels: int, channels: Sequence[int], *, grid: tuple[int, int], latent_dim: int, norm: str
 ) -> nn.Sequential:
+    """Images (B, in_channels, H, W) to codes (B, latent_dim); ``grid`` is what the halvings leave of H and W."""
     layers: list[nn.Module] = []
     for before, width in zip([in_channels, *channels], channels, strict=False):
         convolution = nn.Conv2d(before, width, 3, stride=2, padding=1, bias=norm == "none")  # rounds an odd side up
@@ -71,9 +81,10 @@ def _encoder(
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * math.prod(grid), latent_dim))
 
 
-def _decoder(
+def decoder(
     in_channels: int, channels: Sequence[int], *, grid: tuple[int, int], latent_dim: int, norm: str
 ) -> nn.Sequential:
+    """Codes (B, latent_dim) to maps (B, in_channels, H', W'), each side ``2 ** len(channels)`` times ``grid``."""
     layers: list[nn.Module] = [
         nn.Linear(latent_dim, channels[-1] * math.prod(grid)),
         nn.Unflatten(1, (channels[-1], *grid)),
@@ -90,7 +101,7 @@ def _norm(kind: str, width: int) -> list[nn.Module]:
     return [nn.BatchNorm2d(width)] if kind == "batch" else []
 
 
-def _he_normal(layer: nn.Module) -> None:
+def he_normal(layer: nn.Module) -> None:
     """He et al., "Delving deep into rectifiers" (2015): torch's default shrinks the signal at each layer, and half of
     the seeds then spend an epoch on the mean image.
     """

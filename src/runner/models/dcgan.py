@@ -42,15 +42,15 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images (B, in_channels, H, W) to logits (B,), positive where they look real."""
 
-    def __init__(self, *, in_channels: int, image_size: tuple[int, int], width: int) -> None:
+    def __init__(self, *, in_channels: int, image_size: tuple[int, int], width: int, norm: str = "batch") -> None:
         super().__init__()
         widths = _widths(image_size, width)
         layers: list[nn.Module] = []
         for index, (before, after) in enumerate(zip([in_channels, *widths], widths, strict=False)):
             first = index == 0  # the paper leaves the norm out next to the image
             layers += [
-                nn.Conv2d(before, after, 4, stride=2, padding=1, bias=first),
-                nn.Identity() if first else nn.BatchNorm2d(after),
+                nn.Conv2d(before, after, 4, stride=2, padding=1, bias=first or norm == "none"),
+                nn.Identity() if first else _norm(norm, after),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         grid = tuple(side // 2 ** len(widths) for side in image_size)
@@ -68,12 +68,19 @@ class DCGAN(nn.Module):
     networks" (2016). Between the noise and the image the side doubles as often as it takes from about 4
     pixels; what an uneven side leaves over is cropped. ``width`` is the number of channels next to the image,
     doubled at each layer up to 8 times. Real images are expected in [-1, 1], which is the range of the
-    generator.
-    Raises ``ValueError`` for images below 4x4 and for counts below 1.
+    generator. ``discriminator_norm`` is batch, layer (over a sample's channels and pixels) or none: losses that look at
+    each sample alone do not allow batch norm.
+    Raises ``ValueError`` for images below 4x4, counts below 1 and another norm.
     """
 
     def __init__(
-        self, *, in_channels: int, image_size: tuple[int, int], latent_dim: int = 100, width: int = 64
+        self,
+        *,
+        in_channels: int,
+        image_size: tuple[int, int],
+        latent_dim: int = 100,
+        width: int = 64,
+        discriminator_norm: str = "batch",
     ) -> None:
         super().__init__()
         rows, columns = image_size
@@ -88,7 +95,9 @@ class DCGAN(nn.Module):
             raise ValueError(f"model.width must be at least 1, got {width}; set model.width=64")
         self.latent_dim = latent_dim
         self.generator = Generator(in_channels=in_channels, image_size=image_size, latent_dim=latent_dim, width=width)
-        self.discriminator = Discriminator(in_channels=in_channels, image_size=image_size, width=width)
+        self.discriminator = Discriminator(
+            in_channels=in_channels, image_size=image_size, width=width, norm=discriminator_norm
+        )
         self._initialise()
 
     def _initialise(self) -> None:
@@ -108,3 +117,15 @@ def _widths(image_size: tuple[int, int], width: int) -> list[int]:
     """The channels of each halving, from the image inwards."""
     halvings = max(1, round(math.log2(min(image_size) / 4)))
     return [width * min(2**index, _WIDEST) for index in range(halvings)]
+
+
+def _norm(kind: str, channels: int) -> nn.Module:
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
+    if kind == "layer":
+        return nn.GroupNorm(1, channels)
+    if kind == "none":
+        return nn.Identity()
+    raise ValueError(
+        f"model.discriminator_norm must be batch, layer or none, got {kind!r}; set model.discriminator_norm=batch"
+    )

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from runner.observers.console import Console
     from runner.observers.csv_files import CsvFiles
     from runner.observers.images import Images
+    from runner.observers.novelty import NoveltyPictures
     from runner.observers.observer import EvaluationRecord, Observer, Outcome, RunInfo, StepRecord
     from runner.observers.observers import Observers
     from runner.observers.profile import Profile
@@ -19,6 +20,7 @@ __all__ = [
     "CsvFiles",
     "EvaluationRecord",
     "Images",
+    "NoveltyPictures",
     "Observer",
     "Observers",
     "Outcome",
@@ -33,6 +35,7 @@ _MODULES = {
     "CsvFiles": "csv_files",
     "EvaluationRecord": "observer",
     "Images": "images",
+    "NoveltyPictures": "novelty",
     "Observer": "observer",
     "Observers": "observers",
     "Outcome": "observer",

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from runner.losses import targets_of, weight_of
 from runner.tasks.task import Task
+from runner.tasks.views import VIEWS, averaged
 
 if TYPE_CHECKING:
     from runner.metrics import Metrics
@@ -17,13 +18,17 @@ if TYPE_CHECKING:
 class Classification(Task):
     """Learn labels (B,) from images (B, C, H, W) through a model that gives logits (B, K).
 
-    Raises ``ValueError`` for a loss that compares images.
+    Evaluations score the mean of the logits over the views that ``tta``, test-time augmentation, names; see
+    ``averaged``.
+    Raises ``ValueError`` for a loss that compares images and for unknown views.
     """
 
     output = "classes"
 
-    def __init__(self, model: nn.Module, loss: nn.Module) -> None:
+    def __init__(self, model: nn.Module, loss: nn.Module, *, tta: str = "none") -> None:
         super().__init__()
+        if tta not in VIEWS:
+            raise ValueError(f"task.tta must be one of {', '.join(VIEWS)}, got {tta!r}; set task.tta=none")
         if targets_of(loss) == "image":
             raise ValueError(
                 f"loss {type(loss).__name__} compares images, but task=classification compares class scores with "
@@ -31,6 +36,7 @@ class Classification(Task):
             )
         self.model = model
         self.loss = loss
+        self.tta = tta
 
     def losses(self, batch: tuple[Tensor, Tensor]) -> Iterator[tuple[str, Tensor]]:
         images, labels = batch
@@ -38,6 +44,6 @@ class Classification(Task):
 
     def scores(self, batch: tuple[Tensor, Tensor], metrics: Metrics) -> None:
         images, labels = batch
-        logits = self.model(images).float()
+        logits = averaged(self.model, images, views=self.tta)
         metrics.mean("loss", self.loss(logits, labels), weight=weight_of(self.loss, labels))
         metrics.update(logits, labels)

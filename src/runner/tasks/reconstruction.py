@@ -1,14 +1,15 @@
-"""Autoencoders: give back what came in."""
+"""Autoencoders: give back what came in, or what it was before noise came over it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from runner.batch import Batch, tensors
-from runner.losses import BinaryCrossEntropy, targets_of
+from runner.tasks.pixels import as_images, check_pixels
 from runner.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -18,32 +19,56 @@ if TYPE_CHECKING:
 class Reconstruction(Task):
     """Learn a code from which images (B, C, H, W) can be rebuilt; labels, where there are any, are not looked at.
 
-    Hinton and Salakhutdinov, "Reducing the dimensionality of data with neural networks" (2006).
-    Raises ``ValueError`` for a loss that compares scores with labels.
+    Hinton and Salakhutdinov, "Reducing the dimensionality of data with neural networks" (2006). With ``noise_std`` or
+    ``mask_fraction`` the model is given corrupted images and compared with the clean ones, in evaluations, too:
+    Vincent et al., "Stacked denoising autoencoders" (2010), section 3. Gaussian noise is in the units of what the model
+    sees; of each image about a ``mask_fraction`` of the pixels is set to 0, in all channels.
+    Raises ``ValueError`` for a loss that compares scores with labels, binary cross-entropy on pixels outside [0, 1]
+    or after an activation, and noise that is negative or all there is.
     """
 
     output = "image"
 
-    def __init__(self, model: nn.Module, loss: nn.Module) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        *,
+        noise_std: float = 0.0,
+        mask_fraction: float = 0.0,
+        pixel_range: tuple[float, float] | None = None,
+    ) -> None:
         super().__init__()
-        if targets_of(loss) == "classes" or isinstance(loss, BinaryCrossEntropy):
-            raise ValueError(
-                f"loss {type(loss).__name__} compares scores with labels, but task=reconstruction compares images; "
-                "set loss=mse, l1 or smooth_l1"
-            )
+        check_pixels("reconstruction", model, loss, pixel_range)
+        if noise_std < 0:
+            raise ValueError(f"task.noise_std must not be negative, got {noise_std}; 0 is no noise")
+        if not 0 <= mask_fraction < 1:
+            raise ValueError(f"task.mask_fraction must lie in [0, 1), got {mask_fraction}; 0 masks nothing")
         self.model = model
         self.loss = loss
+        self.noise_std = noise_std
+        self.mask_fraction = mask_fraction
 
     def losses(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         images = next(tensors(batch))
-        yield "model", self.loss(self.model(images), images)
+        yield "model", self.loss(self.model(self._corrupted(images)), images)
 
     def scores(self, batch: Batch, metrics: Metrics) -> None:
         images = next(tensors(batch))
-        rebuilt = self.model(images).float()
-        metrics.mean("loss", self.loss(rebuilt, images), weight=len(images))
-        metrics.update(rebuilt, images)
+        outputs = self.model(self._corrupted(images)).float()
+        metrics.mean("loss", self.loss(outputs, images), weight=len(images))
+        metrics.update(as_images(outputs, self.loss), images)
 
     def pictures(self, batch: Batch) -> dict[str, Tensor]:
         images = next(tensors(batch))
-        return {"input": images, "reconstruction": self.model(images)}
+        given = self._corrupted(images)
+        shown = {"input": images} if given is images else {"input": images, "corrupted": given}
+        return {**shown, "reconstruction": as_images(self.model(given), self.loss)}
+
+    def _corrupted(self, images: Tensor) -> Tensor:
+        if self.noise_std:
+            images = images + self.noise_std * torch.randn_like(images)
+        if self.mask_fraction:
+            kept = torch.rand_like(images[:, :1]) >= self.mask_fraction  # (B, 1, H, W)
+            images = images * kept
+        return images
