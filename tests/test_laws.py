@@ -105,9 +105,7 @@ def test_interrupted_is_uninterrupted(tmp_path: Path, settings: Settings) -> Non
 def table(path: Path) -> list[dict[str, str]]:
     """What the clock has no part in."""
     with path.open() as file:
-        return [
-            {key: row[key] for key in row if key not in WALL_CLOCK} for row in csv.DictReader(file)
-        ]
+        return [{key: row[key] for key in row if key not in WALL_CLOCK} for row in csv.DictReader(file)]
 
 
 @pytest.mark.parametrize("kind", tiny.TASKS)

@@ -313,7 +313,7 @@ class Deep(Plain):
         self.model = nn.Sequential(nn.Flatten(), *layers, nn.Linear(48, tiny.CLASSES))
 
 
-def _left_alone(ddp: object) -> None:  # noqa: ARG001
+def _left_alone(ddp: object) -> None:
     pass
 
 

@@ -25,7 +25,7 @@ class Randomness:
     place: tuple[int, ...] = ()  # the rank of a process that is not the first of several
 
     def of_rank(self, rank: int) -> Randomness:
-        """The same, but for ``reseed``: what networks draw for the rows of one rank is not what they draw for others'."""
+        """The same, but for ``reseed``: what networks draw for the rows of one rank is no other rank's."""
         return replace(self, place=(rank,) if rank else ())
 
     def key(self, purpose: str, *counters: int) -> int:

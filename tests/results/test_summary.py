@@ -95,7 +95,7 @@ def test_shared_parameters_count_once_and_repeated_calls_add_up() -> None:
 def test_a_model_that_cannot_run_gets_its_parameters_and_the_reason() -> None:
     class Fails(nn.Linear):
         def forward(self, input: Tensor) -> Tensor:
-            raise RuntimeError("not today")
+            raise RuntimeError(f"not today, with {len(input)} samples")
 
     table = layer_table(Fails(4, 2), torch.rand(1, 4))
     assert cells(table)["total"] == ["10", "0"]
