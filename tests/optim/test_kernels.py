@@ -34,13 +34,38 @@ def chosen(optimizer: Optimizer) -> list[Any]:
 
 
 @pytest.mark.parametrize("kind", FUSED)
-@pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_elsewhere_the_choice_is_torchs(kind: Any, device: str) -> None:
+@pytest.mark.parametrize(("device", "expected"), [("cpu", True), ("meta", None)])
+def test_the_kernel_is_fused_where_there_is_one(kind: Any, device: str, expected: bool | None) -> None:
     factory = functools.partial(kind, lr=0.1, fused=None)
-    assert chosen(built(factory, nn.Linear(3, 2, device=device))) == [None]
+    assert chosen(built(factory, nn.Linear(3, 2, device=device))) == [expected]
 
 
-@pytest.mark.parametrize(("saved", "own"), [(True, None), (None, True), (False, True), (True, False)])
+@pytest.mark.parametrize("settings", [{"fused": False}, {"foreach": True}, {"foreach": False}])
+@pytest.mark.parametrize("kind", FUSED)
+def test_a_choice_in_the_configuration_counts(kind: Any, settings: dict[str, bool]) -> None:
+    (fused,) = chosen(built(functools.partial(kind, lr=0.1, **settings), nn.Linear(3, 2)))
+    assert not fused
+
+
+@pytest.mark.parametrize("module", [nn.Embedding(4, 2, sparse=True), nn.Linear(3, 2, dtype=torch.complex64)])
+def test_what_the_kernel_cannot_do_is_left_to_torch(module: nn.Module) -> None:
+    assert chosen(built(functools.partial(torch.optim.SGD, lr=0.1), module)) == [None]
+
+
+@pytest.mark.parametrize("kind", FUSED)
+def test_the_weights_are_those_of_the_other_implementations(kind: Any) -> None:
+    def trained(**settings: Any) -> torch.Tensor:
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2))
+        optimizer = built(functools.partial(kind, lr=0.01, weight_decay=0.1, **settings), module)
+        for _ in range(5):
+            stepped(module, optimizer)
+        return nn.utils.parameters_to_vector(module.parameters()).detach()
+
+    torch.testing.assert_close(trained(), trained(fused=False))
+
+
+@pytest.mark.parametrize(("saved", "own"), [(False, True), (True, False)])
 @pytest.mark.parametrize("kind", FUSED)
 def test_a_loaded_state_keeps_the_optimizers_own_choice(kind: Any, saved: bool, own: bool) -> None:
     module = nn.Linear(3, 2)

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from runner.optim.eager import eager
 from runner.optim.ending import TRAINED_FOR
-from runner.optim.kernels import fused_on_gpu, keep_own_kernels
+from runner.optim.kernels import fused_where_possible, keep_own_kernels
 
 _NORMALISATION = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
@@ -31,7 +31,7 @@ def build_optimizer(
     not have: torch would keep such a key and ignore it.
     """
     divided = parameter_groups(module, groups=groups, decay_norms_and_biases=decay_norms_and_biases)
-    optimizer = keep_own_kernels(eager(factory)(divided, **fused_on_gpu(factory, module)))
+    optimizer = keep_own_kernels(eager(factory)(divided, **fused_where_possible(factory, module)))
     for pattern, overrides in groups.items():
         for key in overrides:
             if key not in optimizer.defaults and key not in TRAINED_FOR:
