@@ -27,17 +27,20 @@ SMALL = (
     *("trainer.steps=5", "trainer.evaluate_every_steps=2"),
 )
 IMAGES = ("dataset=synthetic", *DATA)
-DATA_OF = {  # where it is not images with classes
-    "seq2seq": ("dataset=sequences", "dataset.train_size=8", "dataset.valid_size=4", "dataset.test_size=4"),
-}
+FEW = ("dataset.train_size=8", "dataset.valid_size=4", "dataset.test_size=4")
+PAIRS = ("dataset=shape_pairs", "dataset.image_size=16", *FEW)
+DATA_OF = {"cyclegan": PAIRS, "pix2pix": PAIRS, "seq2seq": ("dataset=sequences", *FEW)}
+"""Where it is not images with classes."""
 TASKS = {
     "aae": ("task=aae", "model.channels=[2]", "model.hidden=[4]", "model.categorical=true", "task.pictures_count=2"),
     "classification": (
         *("model=mlp", "model.hidden=[4]", "model.dropout=0.2", "~trainer.best.accuracy"),
         *("augmentation=crop_flip", "augmentation.padding=1", "stopping=early"),
     ),
+    "cyclegan": ("task=cyclegan", "model.width=2", "model.blocks=1", "model.discriminator_width=2", "task.pool_size=3"),
     "gan": ("task=gan", "model.width=2", "model.latent_dim=2", "task.pictures_count=2"),
     "novelty": ("task=novelty", "dataset.novel_classes=[2]", "task.score=mahalanobis", "model.channels=[2]"),
+    "pix2pix": ("task=pix2pix", "model.width=2", "model.levels=2", "model.discriminator_width=2"),
     "reconstruction": ("task=reconstruction", "model.channels=[2]", "model.latent_dim=2", "model.norm=batch"),
     "seq2seq": ("task=seq2seq", "model.hidden_dim=4", "task.teacher_forcing=0.5", "~trainer.best.exact_match"),
     "vae": ("task=vae", "model.channels=[2]", "model.latent_dim=2", "task.pictures_count=2"),

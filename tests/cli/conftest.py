@@ -17,7 +17,8 @@ from hydra.core.singleton import Singleton
 def terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     """Stands in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RUNNER_TRACEBACK", raising=False)
+    for name in ("RUNNER_TRACEBACK", "COLUMNS"):  # pytest's workers set the width of a terminal
+        monkeypatch.delenv(name, raising=False)
     singletons, level = Singleton.get_state(), logging.getLogger().level
     gc.disable()  # composing drops so many objects that half of its time would go into visiting torch's
     yield Terminal(tmp_path, capsys)

@@ -88,7 +88,7 @@ def test_sizes_and_shapes() -> None:
 
 
 def test_an_epoch_holds_each_sample_once() -> None:
-    examples = Arrays(torch.zeros(22, 1, 1, 1, dtype=torch.uint8), torch.arange(22))
+    examples = Arrays(torch.zeros(22, 3, 1, 1, dtype=torch.uint8), torch.arange(22))
     subject = data(examples)
     labels = [batch[1] for batch in take(subject.train(), 6)]
     for epoch in (labels[:3], labels[3:]):

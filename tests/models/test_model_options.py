@@ -14,6 +14,7 @@ from hydra.utils import get_object, instantiate
 FOLDER = Path(__file__).parents[2] / "conf" / "model"
 FACTS = {"in_channels": 1, "image_size": (32, 32), "num_classes": 7, "output": "classes"}
 FACTS |= {"source_vocabulary_size": 9, "target_vocabulary_size": 7, "source_length": 5, "target_length": 5}
+FACTS |= {"out_channels": 1}
 NAMES = [
     "aae",
     "airbench",
@@ -21,12 +22,14 @@ NAMES = [
     "attention_seq2seq",
     "cae",
     "cae_small",
+    "cyclegan",
     "dcgan",
     "efficientnet_b0",
     "lenet",
     "mlp",
     "mobilenet_v3_small",
     "pca",
+    "pix2pix",
     "resnet18",
     "resnet18_small",
     "resnet50",
@@ -68,7 +71,9 @@ def test_an_option_builds_and_runs_on_meta(name: str) -> None:
             assert model(tokens, tokens).shape == (2, 5, 7)
         elif name == "dcgan":
             assert model.discriminator(model.generator(torch.empty(2, model.latent_dim))).shape == (2,)
-        elif name in ("aae", "cae", "cae_small", "pca"):
+        elif name == "cyclegan":
+            assert [draw(images).shape for draw in model.generators.values()] == [images.shape] * 2
+        elif name in ("aae", "cae", "cae_small", "pca", "pix2pix"):
             assert model(images).shape == images.shape
         elif name == "vae":
             assert [tuple(part.shape) for part in model(images)] == [(2, 1, 32, 32), (2, 20), (2, 20)]
