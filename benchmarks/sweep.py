@@ -1,6 +1,6 @@
 # python benchmarks/sweep.py                    50 jobs under each launcher, twice, in turn
 # python benchmarks/sweep.py --jobs 10 logger=[]     fewer jobs, with settings of your own
-"""What a job of a sweep costs besides its training, under the pool, Hydra's basic launcher and, if there, joblib's.
+"""What a job of a sweep costs besides its training, under the pool, Hydra's basic launcher and, if there, joblib.
 
 A sweep of one-step jobs of ``mlp`` is the command that a user types, in a process of its own. Its wall time, less that
 of a sweep with one job, which is start, checks and end, is divided by the number of the other jobs; the median duration
@@ -49,7 +49,7 @@ class Measured:
 
 
 def available() -> dict[str, tuple[str, ...]]:
-    joblib = importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher") is not None
+    joblib = importlib.util.find_spec("joblib") is not None
     return {name: overrides for name, overrides in LAUNCHERS.items() if joblib or "joblib" not in name}
 
 

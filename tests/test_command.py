@@ -194,7 +194,7 @@ def test_mnist_is_learnt(tmp_path: Path, real_data: Path) -> None:
 def test_mnist_is_rebuilt_by_an_autoencoder(tmp_path: Path, real_data: Path) -> None:
     shorter = ["trainer.epochs=0.4", "trainer.evaluate_every_epochs=0.4"]
     ran("experiment=mnist_cae", f"dataset.root={real_data}", "hydra.run.dir=run", *shorter, cwd=tmp_path)
-    assert manifest(tmp_path / "run")["metrics"]["test/mse"] < 0.03  # the mean image scores 0.067
+    assert manifest(tmp_path / "run")["metrics"]["test/mse"] < 0.04  # the mean image scores 0.067
     assert list((tmp_path / "run/images").glob("reconstruction_*.png"))
 
 
