@@ -7,19 +7,19 @@ import logging
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from runner.interrupt import handled_by
 from runner.manner import Manner
-from runner.problem import Failed, Interrupted
+from runner.problem import Failed, Interrupted, reason_of
 from runner.ranks import Ranks, Store, log_of
-from runner.results.manifest import now, read_json, write_json
+from runner.results.manifest import read_json, write_json, write_status
 from runner.torchrun import Work, accompanied, joined
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def launched(
     store = TCPStore(LOOPBACK, 0, is_master=True, wait_for_workers=False)
     work = Work(OmegaConf.to_yaml(cfg), folder, manner)
     nproc, first = cfg.trainer.nproc, (list(observers), dict(job_logging))
-    with _passing_on_signals() as signals:
+    signals = _Signals()
+    with handled_by(signals.note):
         context = start_processes(  # type: ignore[no-untyped-call]
             _rank, (nproc, store.port, work, first), nprocs=nproc, join=False, start_method="spawn"
         )
@@ -109,8 +110,7 @@ def _settle(folder: Path, state: str, reason: str) -> None:
         return
     if manifest:
         write_json(folder / "manifest.json", {**manifest, "status": state})
-    told = {"state": state, "reason": reason, "step": status.get("step", 0), "updated": now()}
-    write_json(folder / "status.json", told)
+    write_status(folder, state, reason, step=status.get("step", 0))
 
 
 class _Signals:
@@ -134,20 +134,6 @@ class _Signals:
             for pid in self.pids:
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
-
-
-@contextmanager
-def _passing_on_signals() -> Iterator[_Signals]:
-    signals = _Signals()
-    if threading.current_thread() is not threading.main_thread():
-        yield signals
-        return
-    before = {number: signal.signal(number, signals.note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _rank(rank: int, nproc: int, port: int, work: Work, first: tuple[Sequence[Observer], Mapping[str, Any]]) -> None:
@@ -184,7 +170,6 @@ def _lead(
     except KeyboardInterrupt as error:
         outcome = {"state": "interrupted", "reason": str(error)}
     except Exception as error:
-        told = str(error) if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
-        store.set(OUTCOME, json.dumps({"state": "failed", "reason": told}))
+        store.set(OUTCOME, json.dumps({"state": "failed", "reason": reason_of(error)}))
         raise
     store.set(OUTCOME, json.dumps(outcome))

@@ -61,5 +61,10 @@ class Failed(RuntimeError):
     """A run that was started and did not complete. Its folder tells more."""
 
 
+def reason_of(error: BaseException) -> str:
+    """Why something failed; a ``Failed`` is written for the reader, of others the type belongs to it."""
+    return str(error) if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
+
+
 class Interrupted(KeyboardInterrupt):
     """Training was asked to stop, and did: its state is saved. Not an ``Exception``: nothing goes on after it."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from runner.batch import Batch, size_of
 from runner.gradients import Gradients, Joint, Local
-from runner.problem import Failed
+from runner.problem import Failed, reason_of
 from runner.state import NonFiniteLoss, State
 
 T = TypeVar("T")
@@ -225,7 +225,7 @@ class Ranks:
         """Why this rank fails: what another one told before, whose end this one may only have noticed."""
         if self.store is None or isinstance(error, KeyboardInterrupt):
             return error
-        told = str(error) if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
+        told = reason_of(error)
         own = told if self.rank == 0 else f"rank {self.rank}: {told}; its traceback is in {log_of(self.rank)}"
         try:
             first = self.store.compare_set(FAILURE, "", own).decode()

@@ -141,11 +141,13 @@ def accompanied(work: Work, ranks: Ranks) -> None:
     from omegaconf import OmegaConf
 
     from runner.ranks import log_of
+    from runner.redirect import print_to
     from runner.run import accompany
 
     gc.enable()  # which the start had switched off
     log = work.folder / log_of(ranks.rank)
-    _print_to(log)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    print_to(log)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, force=True)
     try:
         accompany(OmegaConf.create(work.config), work.folder, manner=work.manner, ranks=ranks)  # type: ignore[arg-type]
@@ -156,20 +158,6 @@ def accompanied(work: Work, ranks: Ranks) -> None:
         traceback.print_exc()
         raise
     log.unlink(missing_ok=True)
-
-
-def _print_to(log: Path) -> None:
-    import faulthandler
-    import sys
-
-    log.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    os.close(file)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
-    faulthandler.enable()
 
 
 def _part() -> None:

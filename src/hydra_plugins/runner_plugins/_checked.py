@@ -72,8 +72,11 @@ class CheckedSweeper(Sweeper):
 
     def _check(
         self, folder: Path, jobs: Sequence[Planned], cfgs: Sequence[DictConfig], uncomposed: Sequence[Found] = ()
-    ) -> None:
-        """Raises ``Refused`` with all that is wrong with those that have work to do, and with the launcher."""
+    ) -> list[DictConfig]:
+        """The whole configurations of those that have work to do, where the launcher takes them.
+
+        Raises ``Refused`` with all that is wrong with these jobs, and with the launcher.
+        """
         from runner.sweep import conduct
 
         told = getattr(self.launcher, "problems", None)
@@ -82,6 +85,7 @@ class CheckedSweeper(Sweeper):
         of_launcher = told(configs) if told and configs else []
         elsewhere = getattr(self.launcher, "elsewhere", False)  # whether jobs run on other machines
         conduct.refuse_problems(jobs, cfgs, folder, launcher=of_launcher, uncomposed=uncomposed, elsewhere=elsewhere)
+        return configs
 
     def _freeze(self, folder: Path, entries: Sequence[Entry]) -> None:
         """Write down the jobs of the sweep, and once its settings."""

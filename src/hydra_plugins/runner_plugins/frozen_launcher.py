@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
@@ -19,9 +19,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 if TYPE_CHECKING:
     from runner.problem import Problem
+    from runner.sweep.elsewhere import Elsewhere, Library
     from runner.sweep.ending import Ending
     from runner.sweep.launching import Place
     from runner.sweep.process import Job
+
+T = TypeVar("T")
 
 IMPORTS = ("runner.cli.app", "runner.cli.saved_run")
 """What the fork server of any launcher imports, besides torch."""
@@ -117,6 +120,18 @@ class FrozenLauncher(Launcher):
         with self.place(jobs) as place:
             endings = Launch(place, view=view_of(len(jobs)), fail_fast=self._fail_fast, on_end=on_end).run(jobs)
         return [_returned(job, ending) for job, ending in zip(jobs, endings, strict=True)]
+
+
+def by(library: Library[T], *, at_once: int, switches_too: bool = True) -> Elsewhere[T]:
+    """The place whose jobs ``library`` runs; ``switches_too`` is that of ``Errand.of``."""
+    from runner.cli.app import task_function
+    from runner.sweep.elsewhere import Elsewhere
+    from runner.sweep.errand import Errand
+
+    def errand_of(job: Job) -> Errand:
+        return Errand.of(task_function, job, imports=IMPORTS, switches_too=switches_too)
+
+    return Elsewhere(library, errand_of, at_once=at_once)
 
 
 def plain(given: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from hydra_plugins.runner_plugins.frozen_launcher import IMPORTS, FrozenLauncher, missing_extra
+from hydra_plugins.runner_plugins.frozen_launcher import FrozenLauncher, by, missing_extra
 
 if TYPE_CHECKING:
     from runner.problem import Problem
@@ -54,11 +54,8 @@ class JoblibLauncher(FrozenLauncher):
 
     @contextmanager
     def place(self, jobs: Sequence[Job]) -> Iterator[Elsewhere[int]]:
-        from runner.cli.app import task_function
         from runner.sweep.by_joblib import STOP, ByJoblib
-        from runner.sweep.elsewhere import Elsewhere
-        from runner.sweep.errand import Errand
 
         library = ByJoblib(self._n_jobs, self._backend, jobs[0].folder.parent / STOP)
         with library.opened():
-            yield Elsewhere(library, lambda job: Errand.of(task_function, job, imports=IMPORTS), at_once=len(jobs))
+            yield by(library, at_once=len(jobs))

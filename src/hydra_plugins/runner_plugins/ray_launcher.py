@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from hydra_plugins.runner_plugins.frozen_launcher import IMPORTS, FrozenLauncher, missing_extra, plain
+from hydra_plugins.runner_plugins.frozen_launcher import FrozenLauncher, by, missing_extra, plain
 
 if TYPE_CHECKING:
     from runner.problem import Problem
@@ -72,13 +72,8 @@ class RayLauncher(FrozenLauncher):
 
     @contextmanager
     def place(self, jobs: Sequence[Job]) -> Iterator[Elsewhere[Any]]:
-        from runner.cli.app import task_function
         from runner.sweep.by_ray import ByRay, connected
-        from runner.sweep.elsewhere import Elsewhere
-        from runner.sweep.errand import Errand
 
         options = {**self._asked, "resources": self._resources or None}
         with connected(self._address, self._init, cpus=self._asked["num_cpus"], gpus=self._asked["num_gpus"]):
-            yield Elsewhere(
-                ByRay(options), lambda job: Errand.of(task_function, job, imports=IMPORTS), at_once=len(jobs)
-            )
+            yield by(ByRay(options), at_once=len(jobs))

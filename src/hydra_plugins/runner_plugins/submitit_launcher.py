@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from hydra_plugins.runner_plugins.frozen_launcher import IMPORTS, FrozenLauncher, missing_extra, not_whole, plain
+from hydra_plugins.runner_plugins.frozen_launcher import FrozenLauncher, by, missing_extra, not_whole, plain
 
 if TYPE_CHECKING:
     from runner.problem import Problem
@@ -57,19 +57,12 @@ class LocalSubmititLauncher(FrozenLauncher):
     def place(self, jobs: Sequence[Job]) -> Iterator[Elsewhere[Any]]:
         from submitit import LocalExecutor
 
-        from runner.cli.app import task_function
         from runner.sweep.by_submitit import ByLocalSubmitit, logs_of
-        from runner.sweep.elsewhere import Elsewhere
-        from runner.sweep.errand import Errand
 
         logs = self._folder or logs_of(jobs[0].folder.parent)
         executor = LocalExecutor(logs, max_num_timeout=self._max_num_timeout)
         executor.update_parameters(**self._numbers)
-        yield Elsewhere(
-            ByLocalSubmitit(executor),
-            lambda job: Errand.of(task_function, job, imports=IMPORTS),
-            at_once=self._n_jobs,
-        )
+        yield by(ByLocalSubmitit(executor), at_once=self._n_jobs)
 
 
 class SlurmLauncher(FrozenLauncher):
@@ -138,20 +131,13 @@ class SlurmLauncher(FrozenLauncher):
     def place(self, jobs: Sequence[Job]) -> Iterator[Elsewhere[Any]]:
         from submitit import SlurmExecutor
 
-        from runner.cli.app import task_function
         from runner.sweep.by_submitit import BySlurm, logs_of
-        from runner.sweep.elsewhere import Elsewhere
-        from runner.sweep.errand import Errand
 
         sweep = jobs[0].folder.parent
         executor = SlurmExecutor(self._folder or logs_of(sweep), max_num_timeout=self._max_num_timeout)
         numbers = {("time" if name == "timeout_min" else name): value for name, value in self._numbers.items()}
         executor.update_parameters(job_name=sweep.name, **numbers, **self._given())
-        yield Elsewhere(
-            BySlurm(executor),
-            lambda job: Errand.of(task_function, job, imports=IMPORTS, switches_too=False),
-            at_once=MAX_ARRAY,
-        )
+        yield by(BySlurm(executor), at_once=MAX_ARRAY, switches_too=False)
 
     def _given(self) -> dict[str, Any]:
         """What the cluster does not decide."""

@@ -64,7 +64,7 @@ class RunnerSweeper(CheckedSweeper):
         from runner.sweep import conduct, ledger
 
         jobs = conduct.planned(entries, folder, retry_failed=self.retry_failed)
-        self._check(folder, jobs, cfgs, uncomposed)
+        configs = self._check(folder, jobs, cfgs, uncomposed)
         if self.check_only:
             return conduct.Outcome.of(folder, jobs)
         todo = [job for job in jobs if job.action != "skip"]
@@ -73,7 +73,6 @@ class RunnerSweeper(CheckedSweeper):
             self._freeze(folder, ledger.merged(ledger.read(folder), entries))
             try:
                 if todo:
-                    configs = [self._whole(folder, job.entry, number) for number, job in enumerate(todo)]
                     self._launch(folder, todo, configs)
             finally:
                 self._write_report(folder, draw=True)

@@ -25,7 +25,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from runner.cli.compose import composed
-from runner.problem import Failed, Interrupted, Refused
+from runner.problem import Failed, Interrupted, Refused, reason_of
 
 if TYPE_CHECKING:
     from runner.manner import Manner
@@ -213,8 +213,7 @@ def refuse_chdir(cfg: DictConfig) -> None:
 def failure(job: JobReturn, folder: Path) -> Failed:
     """Why a run failed and where to read on. Asking the job itself would print Hydra's own words first."""
     error = job._return_value
-    reason = str(error) if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
-    failed = Failed(f"{folder.name} failed: {reason}; the traceback is in {folder / 'runner.log'}")
+    failed = Failed(f"{folder.name} failed: {reason_of(error)}; the traceback is in {folder / 'runner.log'}")
     failed.__cause__ = error
     return failed
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -15,9 +14,9 @@ from runner.results.manifest import read_json
 CHANGE_WORLD_SIZE = "--change-world-size"  # of ``resume``
 
 
-def world_size_of(trainer: Any) -> int:
-    """Processes that would train a run now."""
-    return max(torchrun.world_size(), int(trainer.nproc))
+def world_size_of(nproc: int) -> int:
+    """Processes that would train a run now, where ``nproc`` is that of ``trainer``."""
+    return max(torchrun.world_size(), nproc)
 
 
 def ranks_problems(cfg: DictConfig) -> Iterator[Problem]:
@@ -26,7 +25,7 @@ def ranks_problems(cfg: DictConfig) -> Iterator[Problem]:
     values = (trainer[name] for name in ("nproc", "batch_size", "sync_batchnorm", "device"))
     if any(value == "???" for value in values) or trainer.nproc < 1:  # reported as such
         return
-    together = world_size_of(trainer)
+    together = world_size_of(trainer.nproc)
     if trainer.nproc > 1 and torchrun.world_size() > 1:
         text = f"torchrun has started {torchrun.world_size()} processes already"
         yield Problem("trainer.nproc", trainer.nproc, text, "leave it out, or start without torchrun")
@@ -76,7 +75,7 @@ def refuse_sweep() -> None:
 def refuse_other_world(folder: Path, nproc: int, *, allowed: bool) -> None:
     """Going on with another number of processes: the numbers are others. Raises ``Refused`` unless ``allowed``."""
     before = read_json(folder / "manifest.json").get("world_size", 1)
-    now = max(torchrun.world_size(), nproc)
+    now = world_size_of(nproc)
     if before != now and not allowed:
         how = f"set trainer.nproc={before}, or start it with torchrun" if before > 1 else "set trainer.nproc=1"
         text = f"resume {folder}: was trained by {before} process{'es' * (before > 1)}, now there would be {now}"

@@ -143,7 +143,7 @@ class Trial:
             made = self._try("scheduler", lambda: [schedule(optimizer) for optimizer in optimizers.values()])
             schedules = made or []
         trainer = self.cfg.trainer
-        together = world_size_of(trainer)
+        together = world_size_of(trainer.nproc)
         if getattr(getattr(task, "loss", None), "uneven", False):
             text = "cannot split a loss in which samples count differently (class weights, ignore_index)"
             for key, parts in (("trainer.micro_batches", trainer.micro_batches), ("trainer.nproc", together)):

@@ -42,6 +42,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     sync_folder(path.parent)
 
 
+def write_status(folder: Path, state: str, reason: str, *, step: int, updated: str | None = None) -> None:
+    """Write ``status.json``. ``updated``: a time as ``now`` gives it, which is the time unless given."""
+    content = {"state": state, "reason": reason, "step": step, "updated": updated or now()}
+    write_json(folder / "status.json", content)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The content, or nothing when there is no such file. Raises ``ValueError`` for a damaged one."""
     if not path.is_file():
@@ -108,8 +114,7 @@ class RunRecord:
         try:
             write_json(self.folder / "manifest.json", self.manifest)
         finally:  # a disk may have room for the small one
-            status = {"state": state, "reason": reason, "step": step, "updated": self.manifest["updated"]}
-            write_json(self.folder / "status.json", status)
+            write_status(self.folder, state, reason, step=step, updated=self.manifest["updated"])
 
 
 def changes(before: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, list[Any]]:

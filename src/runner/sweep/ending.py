@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runner import lock
-from runner.results.manifest import now, read_json, write_json
+from runner.results.manifest import read_json, write_status
 
 CONSOLE = "console.log"
 FAULTS = (signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL)  # those of faulthandler
@@ -56,11 +56,8 @@ def settle(folder: Path, ending: Ending, *, before: Mapping[str, Any]) -> None:
         return
     status = status_of(folder)
     if status == before or status.get("state") != ending.state:
-        step = status.get("step", 0)
         folder.mkdir(parents=True, exist_ok=True)  # it may have died before it had one
-        write_json(
-            folder / "status.json", {"state": ending.state, "reason": ending.cause, "step": step, "updated": now()}
-        )
+        write_status(folder, ending.state, ending.cause, step=status.get("step", 0))
 
 
 def counted(endings: Sequence[Ending]) -> str:

@@ -17,7 +17,6 @@ from runner.results.manifest import now, read_json, write_json
 
 NAME = "sweep.json"
 FORMAT = 1
-UNDERWAY = ("interrupted", "killed")  # states of a job that can go on
 
 
 @dataclass(frozen=True)

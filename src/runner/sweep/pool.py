@@ -15,9 +15,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
+from runner.interrupt import STOPS
 from runner.sweep.ending import Ending, cause_of_death
 from runner.sweep.process import Job, Progress, Task, work
-from runner.sweep.signals import STOPS
 from runner.sweep.slots import Slot
 from runner.sweep.view import View
 

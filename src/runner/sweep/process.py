@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import functools
 import gc
 import multiprocessing
@@ -24,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from runner.interrupt import STOPS
 from runner.manner import Manner
 from runner.problem import Failed, Refused
+from runner.redirect import print_to
 from runner.sweep.ending import CONSOLE, Ending
-from runner.sweep.signals import STOPS
 
 if TYPE_CHECKING:
     from runner.observers.observer import EvaluationRecord, Outcome, RunInfo, StepRecord
@@ -97,16 +97,6 @@ def watched_metric(config: DictConfig) -> str:
     return f"valid/{next(iter(OmegaConf.select(config, 'trainer.best') or {}), 'loss')}"
 
 
-def _print_to(console: Path) -> None:
-    file = os.open(console, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    os.close(file)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
-    faulthandler.enable()  # a segmentation fault leaves its stack
-
-
 def _stop(number: int, _frame: FrameType | None) -> None:
     """Until training begins and after it has ended; in between a run finishes its step and saves."""
     raise KeyboardInterrupt(f"interrupted by {signal.Signals(number).name}")
@@ -124,7 +114,7 @@ def _watch_the_sweep() -> None:
 
 def _ending(task: Task, job: Job, reporter: Reporter) -> Ending:
     try:
-        _print_to(job.folder / CONSOLE)
+        print_to(job.folder / CONSOLE)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         return Ending("completed", returned=_returned(task, job, reporter))
     except KeyboardInterrupt as error:

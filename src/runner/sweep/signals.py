@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 
-STOPS = (signal.SIGINT, signal.SIGTERM)
+from runner.interrupt import handled_by
+
 PATIENCE = 3  # signals, after which nothing is waited for
 
 
@@ -23,21 +23,12 @@ class Signals:
         self._beside = beside
         self._heeded = 0
 
-    @contextlib.contextmanager
-    def noted(self) -> Iterator[None]:
+    def noted(self) -> contextlib.AbstractContextManager[None]:
         """Inside, SIGINT and SIGTERM are noted; after PATIENCE of them ``KeyboardInterrupt`` is raised.
 
-        A no-op off the main thread, which alone receives signals.
+        A no-op off the main thread.
         """
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._note) for number in STOPS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        return handled_by(self._note)
 
     def add(self, name: str) -> None:
         self._own.append(name)

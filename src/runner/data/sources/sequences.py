@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.data.source import Arrays, Problem, SequenceSpec, Splits
-from runner.data.sources.settings import number_problems
+from runner.data.sources.settings import number_problems, require_none
 from runner.data.vocabulary import EOS, PAD, SPECIAL
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ class Sequences:
 
         from runner.data.sources.in_memory import digest
 
-        for problem in self.problems():
-            raise ValueError(f"dataset.{problem.key} {problem.text}; {problem.remedy}")
+        require_none(self.problems())
         source = self._sources()
         target = transformed(source, self.transform)
         sizes = {"train": self.train_size, "valid": self.valid_size, "test": self.test_size}

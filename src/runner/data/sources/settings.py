@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from runner.data.source import Problem
 
@@ -16,14 +16,19 @@ def whole_number(value: object, *, at_least: int) -> bool:
 
 def size_or(image_size: ImageSize, native: tuple[int, int]) -> tuple[int, int]:
     """(height, width); None means ``native``, one number a square. Raises ``ValueError`` for others."""
-    for problem in image_size_problems(image_size):
-        raise ValueError(f"dataset.{problem.key} {problem.text}; {problem.remedy}")
+    require_none(image_size_problems(image_size))
     if image_size is None:
         return native
     if isinstance(image_size, int):
         return (image_size, image_size)
     height, width = image_size
     return (height, width)
+
+
+def require_none(problems: Iterable[Problem]) -> None:
+    """Raises ``ValueError`` with the first of ``problems``, if there is one."""
+    for problem in problems:
+        raise ValueError(f"dataset.{problem.key} {problem.text}; {problem.remedy}")
 
 
 def image_size_problems(image_size: object, *, optional: bool = True) -> list[Problem]:

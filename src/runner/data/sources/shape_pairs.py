@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.data.source import Arrays, PairSpec, Problem, Splits
-from runner.data.sources.settings import ImageSize, image_size_problems, number_problems, size_or
+from runner.data.sources.settings import ImageSize, image_size_problems, number_problems, require_none, size_or
 
 if TYPE_CHECKING:
     import torch
@@ -53,8 +53,7 @@ class ShapePairs:
         from runner.data.sources.in_memory import digest
         from runner.randomness import Randomness
 
-        for problem in self.problems():
-            raise ValueError(f"dataset.{problem.key} {problem.text}; {problem.remedy}")
+        require_none(self.problems())
         sizes = {"train": self.train_size, "valid": self.valid_size, "test": self.test_size}
         parts = {}
         for name, size in sizes.items():
