@@ -33,10 +33,27 @@ HEAVY = {
 SMALL = ["dataset=synthetic", "dataset.train_size=8", "dataset.valid_size=4", "dataset.test_size=4", "logger=[]"]
 TOKENS = ["dataset=sequences", *SMALL[1:]]
 PAIRS = ["dataset=shape_pairs", *SMALL[1:], "dataset.image_size=16"]
+VOLUMES = ["dataset=shape_volumes", *SMALL[1:], "dataset.image_size=12"]
+OF_VOLUMES = ("residual_unet3d", "unet3d")
 OF_PAIRS = {
     name: [f"task={name}", "model.width=4", "model.discriminator_width=4", "model.discriminator_layers=2"]
     for name in ("cyclegan", "pix2pix")
 }
+MASKS = ["dataset=shapes_masks", *SMALL[1:], "dataset.image_size=16", "model.channels=4"]
+OF_MASKS = (
+    "pidnet",
+    "bce_dice",
+    "cldice",
+    "dice",
+    "generalised_dice",
+    "iou",
+    "pixel_precision",
+    "pixel_recall",
+    "tversky",
+)
+BOXES = ["dataset=shapes_boxes", *SMALL[1:], "dataset.image_size=16"]
+OF_BOXES = ("detection", "detector", "fasterrcnn_mobilenet", "map", "retinanet")
+FINDING = ["task=detection", "model.backbone=resnet18", "model.strides=[4]", "model.width=8"]
 NOVEL = ["task=novelty", "dataset.novel_classes=[2,7]", "model.channels=[4]"]
 TASK_OF_MODEL = {
     "cae": ["task=reconstruction"],
@@ -80,8 +97,14 @@ def test_models(option: str, tmp_path: Path) -> None:
     data = SMALL
     if option in OF_TOKENS:
         data, task = TOKENS, ["task=seq2seq"]
+    if option in OF_BOXES:
+        data, task = BOXES, FINDING
+    if option in OF_VOLUMES:
+        data, task = VOLUMES, ["task=segmentation", "model.channels=4"]
     if option in OF_PAIRS:
         data, task = PAIRS, OF_PAIRS[option]
+    if option in OF_MASKS:
+        data, task = MASKS, ["task=segmentation"]
     scores = trained(composed(*data, *SHORT, f"model={option}", *task), tmp_path)
     assert scores
 
@@ -113,7 +136,12 @@ def test_losses(option: str, tmp_path: Path) -> None:
     model = ["model=mlp", "model.hidden=[8]"] if not task else []
     if option.startswith("gan_"):
         task = ["task=gan", "model.width=8", "model.discriminator_norm=layer"]
-    assert trained(composed(*SMALL, *SHORT, *model, *task, f"loss={option}"), tmp_path)
+    data = SMALL
+    if option in OF_MASKS:
+        data, model, task = MASKS, ["model.levels=1"], ["task=segmentation"]
+    if option in OF_BOXES:
+        data, model, task = BOXES, ["model.head_width=8"], FINDING
+    assert trained(composed(*data, *SHORT, *model, *task, f"loss={option}"), tmp_path)
 
 
 @pytest.mark.parametrize("option", options("metrics"))
@@ -124,8 +152,13 @@ def test_metrics(option: str, tmp_path: Path) -> None:
         data, task = TOKENS, ["task=seq2seq"]
     if option in OF_RANKS:
         task = NOVEL
+    if option in OF_MASKS:
+        data, task = MASKS, ["task=segmentation", "model.levels=1"]
+    best = "loss: min"
+    if option in OF_BOXES:
+        data, task, best = BOXES, [*FINDING, "model.head_width=8"], "best_overlap: max"
     scores = trained(
-        composed(*data, *SHORT, *task, f"metrics=[{option}]", "++trainer.best={loss: min}", *_no_accuracy(option)),
+        composed(*data, *SHORT, *task, f"metrics=[{option}]", f"++trainer.best={{{best}}}", *_no_accuracy(option)),
         tmp_path,
     )
     assert option == "confusion_matrix" or any(name.removeprefix("test/") in option for name in scores)
@@ -134,7 +167,9 @@ def test_metrics(option: str, tmp_path: Path) -> None:
 def _no_accuracy(option: str) -> list[str]:
     if option in OF_TOKENS:
         return [] if option == "exact_match" else ["~trainer.best.exact_match"]
-    return [] if option in ("accuracy", "mse", *OF_RANKS) else ["~trainer.best.accuracy"]
+    if option in OF_MASKS:
+        return [] if option == "iou" else ["~trainer.best.iou"]
+    return [] if option in ("accuracy", "mse", *OF_RANKS, *OF_BOXES) else ["~trainer.best.accuracy"]
 
 
 @pytest.mark.parametrize("option", options("augmentation"))
@@ -158,6 +193,8 @@ def test_tasks_bring_what_they_need(option: str, tmp_path: Path) -> None:
     small = {**narrow, "gan": ["model.width=8"]}.get(option, ["model=mlp"])
     data, small = (TOKENS, []) if option in OF_TOKENS else (SMALL, small)
     data, small = (PAIRS, OF_PAIRS[option]) if option in OF_PAIRS else (data, small)
+    data, small = (BOXES, [*FINDING[1:], "model.head_width=8"]) if option in OF_BOXES else (data, small)
+    data, small = (MASKS, ["model.levels=1"]) if option == "segmentation" else (data, small)
     assert trained(composed(*data, *SHORT, f"task={option}", *small), tmp_path)
 
 
@@ -182,11 +219,16 @@ def test_overfit_means_the_loss_goes_to_zero(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", options("dataset"))
 def test_datasets_compose_and_describe_themselves(option: str) -> None:
     roots = {"image_folder": "dataset.root=photos", "paired_images": "dataset.root=photos"}
+    roots["coco_boxes"] = "dataset.root=photos"
+    roots["mask_folder"] = "dataset.root=street"
     roots["text_pairs"] = "dataset.file=pairs.tsv"
+    roots["hdf5_volumes"] = "dataset.train=a.h5"
+    roots["several"] = "+dataset@dataset.sets.near=digits"
     root = [roots[option]] if option in roots else []
     cfg = composed(f"dataset={option}", *root)
+    least = {"shape_pairs": 1, "shape_volumes": 3, "shapes_boxes": 3, "shapes_masks": 4}
     if not root:
-        assert build.build_source(cfg.dataset).spec.num_classes >= (1 if option == "shape_pairs" else 10)
+        assert build.build_source(cfg.dataset).spec.num_classes >= least.get(option, 10)
 
 
 @pytest.mark.parametrize("option", ["digits", "synthetic"])
@@ -205,7 +247,7 @@ def test_experiments(option: str, tmp_path: Path) -> None:
             smaller.dataset.mean, smaller.dataset.std = cfg.dataset.mean, cfg.dataset.std
         if "novel_classes" in cfg.dataset:
             smaller.dataset.novel_classes = cfg.dataset.novel_classes
-        if not any(name in option for name in ("seq2seq", "pix2pix", "cyclegan")):
+        if not any(name in option for name in ("seq2seq", "pix2pix", "cyclegan", "volumes", "shapes")):
             cfg.dataset = smaller.dataset
         cfg.dataset.train_size, cfg.dataset.valid_size, cfg.dataset.test_size = 8, 4, 4
     assert trained(cfg, tmp_path)

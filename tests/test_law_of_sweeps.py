@@ -29,7 +29,8 @@ SMALL = (
 IMAGES = ("dataset=synthetic", *DATA)
 FEW = ("dataset.train_size=8", "dataset.valid_size=4", "dataset.test_size=4")
 PAIRS = ("dataset=shape_pairs", "dataset.image_size=16", *FEW)
-DATA_OF = {"cyclegan": PAIRS, "pix2pix": PAIRS, "seq2seq": ("dataset=sequences", *FEW)}
+BOXES = ("dataset=shapes_boxes", "dataset.image_size=16", *FEW)
+DATA_OF = {"cyclegan": PAIRS, "detection": BOXES, "pix2pix": PAIRS, "seq2seq": ("dataset=sequences", *FEW)}
 """Where it is not images with classes."""
 TASKS = {
     "aae": ("task=aae", "model.channels=[2]", "model.hidden=[4]", "model.categorical=true", "task.pictures_count=2"),
@@ -38,10 +39,15 @@ TASKS = {
         *("augmentation=crop_flip", "augmentation.padding=1", "stopping=early"),
     ),
     "cyclegan": ("task=cyclegan", "model.width=2", "model.blocks=1", "model.discriminator_width=2", "task.pool_size=3"),
+    "detection": (
+        *("task=detection", "model.backbone=resnet18", "model.strides=[8]", "model.width=8", "model.head_width=8"),
+        *("model.options.rpn_batch_size_per_image=8", "~trainer.best.map_50"),
+    ),
     "gan": ("task=gan", "model.width=2", "model.latent_dim=2", "task.pictures_count=2"),
     "novelty": ("task=novelty", "dataset.novel_classes=[2]", "task.score=mahalanobis", "model.channels=[2]"),
     "pix2pix": ("task=pix2pix", "model.width=2", "model.levels=2", "model.discriminator_width=2"),
     "reconstruction": ("task=reconstruction", "model.channels=[2]", "model.latent_dim=2", "model.norm=batch"),
+    "segmentation": ("task=segmentation", "model.channels=2", "model.levels=1", "~trainer.best.iou"),
     "seq2seq": ("task=seq2seq", "model.hidden_dim=4", "task.teacher_forcing=0.5", "~trainer.best.exact_match"),
     "vae": ("task=vae", "model.channels=[2]", "model.latent_dim=2", "task.pictures_count=2"),
 }

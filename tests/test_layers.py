@@ -15,7 +15,7 @@ FILES = sorted(SOURCE.glob("**/*.py"))
 
 LAYERS = (
     {"problem", "batch", "plan", "state", "randomness", "precision", "ranks", "gradients", "numerics", "interrupt"}
-    | {"digest", "durable", "lock", "manner", "redirect", "stopping"}
+    | {"digest", "durable", "lock", "manner", "redirect", "stopping", "tiles"}
     | {"models", "losses", "optim", "metrics", "data"},
     {"tasks", "update", "checkpoint", "observers", "weights_file", "initial"},
     {"loop", "session", "standalone", "trace", "determinism"},

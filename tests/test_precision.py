@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from runner.data.augment import NoAugmentation
 from runner.losses import BinaryCrossEntropy
+from runner.losses.terms import Loss, total
 from runner.precision import Precision, resolve
 from runner.tasks import GAN, Classification, Task
 
@@ -84,7 +85,7 @@ def test_the_second_loss_sees_what_the_first_one_changed(name: str, micro_batche
     optimizer = torch.optim.SGD(task.parameters(), lr=1.0)
     for _, parts in precision.losses(task, torch.ones(4, 1)):
         for part in parts:
-            torch.autograd.backward(part)
+            torch.autograd.backward(total(part))
         optimizer.step()
         optimizer.zero_grad()
     assert task.seen == [1.0] * micro_batches + [0.0] * micro_batches
@@ -128,7 +129,7 @@ class Noting(GAN):
         super().__init__(tiny.Pair(), BinaryCrossEntropy())
         self.order: list[str] = []
 
-    def losses(self, batch: Any) -> Iterator[tuple[str, Tensor]]:
+    def losses(self, batch: Any) -> Iterator[tuple[str, Loss]]:
         for name, loss in super().losses(batch):
             self.order.append(name)
             yield name, loss
@@ -153,7 +154,7 @@ def test_accumulation_keeps_the_order_of_a_gan() -> None:
         for part in parts:
             seen.append((name, changed("discriminator"), changed("generator")))
             made.updates[name].parameters[0].grad = torch.zeros_like(made.updates[name].parameters[0])
-            torch.autograd.backward(part, inputs=made.updates[name].parameters)
+            torch.autograd.backward(total(part), inputs=made.updates[name].parameters)
         made.updates[name].optimizer.step()
     assert task.order == ["discriminator"] * 2 + ["generator"] * 2
     assert seen == [("discriminator", False, False)] * 2 + [("generator", True, False)] * 2

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from runner import gradients
 from runner.batch import Batch
-from runner.data.order import samples_at, training_order
+from runner.data.order import TrainingOrder
+from runner.data.source import Splits
 from runner.gradients import reached
 from runner.losses import BinaryCrossEntropy
 from runner.metrics import Metrics
@@ -40,8 +41,9 @@ def test_every_row_belongs_to_one_rank(samples: int, world_size: int) -> None:
 
 
 def test_the_samples_of_a_step_are_those_of_its_batch() -> None:
-    order = training_order(22, 5, randomness=Randomness(0))
-    assert [samples_at(step, 22, 5) for step in range(12)] == [len(next(order)) for _ in range(12)]
+    order = TrainingOrder([9, 13], 5, order="alternated")
+    batches = order.batches(randomness=Randomness(0))
+    assert [order.samples_at(step) for step in range(12)] == [len(next(batches)) for _ in range(12)]
 
 
 def test_ranks_draw_differently_where_a_network_draws_and_alike_elsewhere() -> None:
@@ -140,7 +142,9 @@ def measures() -> dict[str, Any]:
     return {"accuracy": accuracy(num_classes=tiny.CLASSES), "recall": recall(num_classes=tiny.CLASSES)}
 
 
-def trained(ranks: Ranked, kind: str, batch_size: int, micro_batches: int) -> dict[str, Any]:
+def trained(
+    ranks: Ranked, kind: str, batch_size: int, micro_batches: int, *, parts: Splits | None = None
+) -> dict[str, Any]:
     """What a training of ``kind`` came to, on one rank."""
     task, notes = PLAIN[kind](), Notes()
     made = tiny.session(
@@ -152,6 +156,7 @@ def trained(ranks: Ranked, kind: str, batch_size: int, micro_batches: int) -> di
         observers=[notes],
         ranks=ranks,
         metrics=Metrics({} if kind == "gan" else measures(), ranks=ranks),
+        parts=parts,
     )
     made.train()
     seen = getattr(task, "seen", [])
@@ -236,6 +241,7 @@ def everything(ranks: Ranked, folder: Path) -> dict[Any, Any]:
     made: dict[Any, Any] = {setting: trained(ranks, *setting) for setting in SETTINGS}
     made |= {kind: resumed(ranks, kind, folder / kind) for kind in ("classification", "gan")}
     made |= {"diverged": diverged(ranks), "stopped": stopped(ranks)}
+    made |= {"several": trained(ranks, "classification", 5, 1, parts=tiny.several())}
     return made | {"clock": saved_by_the_clock(ranks, folder / f"clock{ranks.rank}")}
 
 
@@ -265,6 +271,17 @@ def test_two_train_what_one_does(pair: tuple[list[Any], Path], setting: tuple[st
     for name, weight in alone["weights"].items():
         assert abs(weight - first["weights"][name]).max() < 1e-5, name
         assert (first["weights"][name] == second["weights"][name]).all(), name
+
+
+@pytest.mark.slow
+def test_two_train_on_several_sets_what_one_does(pair: tuple[list[Any], Path]) -> None:
+    alone = trained(Alone(), "classification", 5, 1, parts=tiny.several())
+    first, second = (made["several"] for made in pair[0])
+    assert {"valid/accuracy", "valid/near/accuracy", "valid/far/recall"} <= set(alone["scores"][0])
+    assert furthest(alone["losses"], first["losses"]) < 1e-5
+    assert furthest(alone["scores"], first["scores"]) < 1e-5
+    assert furthest([alone["test"]], [first["test"]]) < 1e-5
+    assert sorted(first["seen"] + second["seen"]) == sorted(alone["seen"])
 
 
 @pytest.mark.slow

@@ -39,11 +39,41 @@ def of(
 
 def test_a_step_is_taken_on_the_sum_of_the_parts() -> None:
     weight = nn.Parameter(torch.tensor([1.0, 2.0]))
-    total = of([weight]).apply([weight[0] * 0.25, weight[1] * 0.5])
-    assert total.item() == 1.25
-    assert not total.requires_grad
+    losses = of([weight]).apply([weight[0] * 0.25, weight[1] * 0.5])
+    assert losses == {"train/loss": 1.25}
+    assert not losses["train/loss"].requires_grad
     assert weight.tolist() == [0.75, 1.5]
     assert weight.grad is None
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_terms_are_minimised_together_and_told_apart(alone: bool) -> None:
+    weight = nn.Parameter(torch.tensor([1.0, 2.0]))
+    parts = [{"l1": weight[0] * 0.25, "kl": weight[1] * 0.5}, {"l1": weight[0] * 0.25, "kl": weight[1] * 0.0}]
+    losses = of([weight], alone=alone).apply(parts)
+    prefix = "train/" if alone else "train/model_"
+    assert losses == {f"{prefix}loss": 1.5, f"{prefix}l1": 0.5, f"{prefix}kl": 1.0}
+    assert weight.tolist() == [0.5, 1.5]
+
+
+def test_a_sum_that_is_not_finite_is_told_by_the_name_of_the_sum() -> None:
+    weight = nn.Parameter(torch.ones(1))
+    with pytest.raises(NonFiniteLoss, match="train/loss became nan"):
+        of([weight]).apply([{"l1": weight.sum(), "kl": weight.sum() * math.nan}])
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ([{"l1": 1.0}, {"kl": 1.0}], "the loss of 'model' must have the same terms for each batch, got l1 and then kl"),
+        ([{}], "a loss needs at least one term, and none called 'loss', got none"),
+        ([{"l1": 1.0, "loss": 1.0}], "a loss needs at least one term, and none called 'loss', got l1, loss"),
+    ],
+)
+def test_terms_that_cannot_be_told_apart_are_refused(parts: list[dict[str, float]], message: str) -> None:
+    weight = nn.Parameter(torch.ones(1))
+    with pytest.raises(ValueError, match=message):
+        of([weight]).apply([{name: weight.sum() * factor for name, factor in part.items()} for part in parts])
 
 
 @pytest.mark.parametrize(

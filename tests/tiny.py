@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import finder
 import torch
 from torch import Tensor, nn
 
@@ -13,9 +15,9 @@ from runner import models
 from runner.checkpoint import FolderCheckpoints
 from runner.data.augment import Augmentation, CropFlip, NoAugmentation
 from runner.data.data import Data
-from runner.data.source import Arrays, PairSpec, Spec, Splits
+from runner.data.source import IGNORED, Arrays, MaskSpec, PairSpec, Spec, Splits
 from runner.data.sources import Sequences
-from runner.losses import BinaryCrossEntropy, CrossEntropy, LeastSquares, Vanilla
+from runner.losses import BinaryCrossEntropy, CrossEntropy, Dice, LeastSquares, Vanilla, WeightedSum
 from runner.metrics import Metrics
 from runner.models import CAE, AttentionSeq2Seq
 from runner.observers.observer import Observer, RunInfo
@@ -27,7 +29,19 @@ from runner.ranks import Alone, Ranked
 from runner.session import Session, assemble, make_updates
 from runner.state import State
 from runner.stopping import Rules, Stopping
-from runner.tasks import AAE, GAN, VAE, Classification, CycleGAN, Novelty, Pix2pix, Reconstruction, Seq2Seq, Task
+from runner.tasks import (
+    AAE,
+    GAN,
+    VAE,
+    Classification,
+    CycleGAN,
+    Novelty,
+    Pix2pix,
+    Reconstruction,
+    Segmentation,
+    Seq2Seq,
+    Task,
+)
 
 SAMPLES, CLASSES, PIXELS = 22, 3, 6
 CPU = torch.device("cpu")
@@ -59,6 +73,12 @@ def splits(seed: int = 0) -> Splits:
     return Splits(train=part, valid=few, test=few, spec=Spec(1, PIXELS, PIXELS, CLASSES), mean=[0.5], std=[0.25])
 
 
+def several(order: str = "alternated") -> Splits:
+    """The same samples as two sets, in batches of 5: three batches of one and two of the other, the last ones short."""
+    sets = {"train": {"near": 13, "far": 9}, "valid": {"near": 4, "far": 3}, "test": {"far": 7}}
+    return replace(splits(), sets=sets, order=order)
+
+
 def pairs() -> Splits:
     """Two random images of one channel each, the second one behind the first."""
     shape = (SAMPLES, 2, PIXELS, PIXELS)
@@ -68,8 +88,23 @@ def pairs() -> Splits:
     return Splits(train=Arrays(whole), valid=few, test=few, spec=spec, mean=spec.mean, std=spec.std)
 
 
+def masks() -> Splits:
+    """The images of ``splits`` with the brightness of each pixel as its class; some pixels do not count."""
+    whole = splits()
+    images = torch.stack([image for image, _ in map(whole.train.__getitem__, range(SAMPLES))])
+    classes = (images[:, 0].int() * CLASSES // 256).byte()
+    classes[:, 0, :2] = IGNORED
+    spec = MaskSpec(channels=1, image_size=(PIXELS, PIXELS), num_classes=CLASSES, ignore_index=-100)
+    few = Arrays(images[:7], classes[:7])
+    return replace(whole, train=Arrays(images, classes), valid=few, test=few, spec=spec)
+
+
 def splits_of(kind: str) -> Splits:
     """Data for the task ``kind``."""
+    if kind == "segmentation":
+        return masks()
+    if kind == "detection":
+        return finder.BOXES.load()
     if kind in TRANSLATIONS:
         return pairs()
     if kind != "seq2seq":
@@ -133,6 +168,13 @@ def task_of(kind: str, seed: int = 0) -> Task:
             nn.Flatten(), nn.Linear(size, 8), nn.Dropout(0.2), nn.Linear(8, size), nn.Unflatten(1, (1, PIXELS, PIXELS))
         )
         return Reconstruction(model, nn.MSELoss())
+    if kind == "segmentation":
+        model = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Conv2d(4, CLASSES, 1)
+        )
+        return Segmentation(model, WeightedSum({"bce": BinaryCrossEntropy(), "dice": Dice()}), ignore_index=-100)
+    if kind == "detection":
+        return finder.task()
     if kind == "seq2seq":
         facts = SEQUENCES.spec.facts()
         sizes = {name: facts[name] for name in ("source_vocabulary_size", "target_vocabulary_size")}
@@ -156,12 +198,25 @@ SCHEDULES: dict[str, Callable[..., Scheduler]] = {
     "step": partial(schedulers.step, every_steps=4, gamma=0.5),
     "warm_restarts": partial(schedulers.warm_restarts, first_cycle_steps=3),
 }
-TASKS = ("aae", "classification", "cyclegan", "gan", "novelty", "pix2pix", "reconstruction", "seq2seq", "vae")
+UNMOVED = ("detection", "seq2seq")  # tasks whose data no augmentation may change
+TASKS = (
+    "aae",
+    "classification",
+    "cyclegan",
+    "detection",
+    "gan",
+    "novelty",
+    "pix2pix",
+    "reconstruction",
+    "segmentation",
+    "seq2seq",
+    "vae",
+)
 
 
 def monitor_of(kind: str) -> str:
     """The validation score that a plateau schedule or an early stop of the task ``kind`` follows."""
-    own = {"cyclegan": "cycle_l1", "gan": "generator_loss", "pix2pix": "l1"}
+    own = {"cyclegan": "cycle_l1", "detection": "best_overlap", "gan": "generator_loss", "pix2pix": "l1"}
     return f"valid/{own.get(kind, 'loss')}"
 
 
@@ -188,17 +243,18 @@ def session(
     save_every_s: float | None = None,
     ranks: Ranked | None = None,
     metrics: Metrics | None = None,
+    parts: Splits | None = None,
 ) -> Session:
     """A training that is ready to start, or to go on where ``folder`` left it."""
     task, ranks = task or task_of(kind), ranks or Alone()
     randomness = Randomness(seed)
-    parts = splits_of(kind)
+    parts = parts or splits_of(kind)
     data = Data(
         parts,
         device=CPU,
         batch_size=batch_size,
         eval_batch_size=4,
-        augmentation=augmentation or (NoAugmentation() if kind == "seq2seq" else CropFlip(padding=1)),
+        augmentation=augmentation or (NoAugmentation() if kind in UNMOVED else CropFlip(padding=1)),
         randomness=randomness,
         ranks=ranks,
     )
@@ -229,6 +285,7 @@ def session(
         stopping=Rules(stopping),
         save_every_s=save_every_s,
         ranks=ranks,
+        sets=parts.sets,
     )
     ranks.hears(state)
     if isinstance(made.checkpoints, FolderCheckpoints):

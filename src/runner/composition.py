@@ -73,13 +73,14 @@ def compose(
         state=state,
         precision=precision,
         randomness=randomness.of_rank(ranks.rank),
-        metrics=build.build_metrics(cfg, splits.spec, ranks).to(device),
+        metrics=build.build_metrics(cfg, splits, ranks).to(device),
         stopping=Rules(build.build_stopping(cfg)),
         observers=observers,
         checkpoints_folder=checkpoints_folder,
         identity={**identity(cfg), "trainer.precision": precision.name, "the data's sha256": splits.digest},
         save_every_s=trainer.save_every_s,
         ranks=ranks,
+        sets=splits.sets,
     )
     return Composed(session, splits, data, data.first("valid"))
 
@@ -93,6 +94,14 @@ def compile_networks(task: Task, mode: str) -> None:
     if mode != "off":
         for network in task.networks().values():
             network.compile(mode=None if mode == "default" else mode, dynamic=False)
+
+
+def store_channels_last(task: Task) -> None:
+    """The channels of a place are neighbours in memory, in kernels of images and of volumes."""
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for tensor in (*task.parameters(), *task.buffers()):
+        if tensor.ndim in layouts:
+            tensor.data = tensor.data.to(memory_format=layouts[tensor.ndim])
 
 
 def share_batch_norm(task: Task) -> None:
@@ -160,6 +169,7 @@ def _task(cfg: DictConfig, splits: Splits, device: torch.device, randomness: Ran
     task = build.build_task(cfg, model, build.build_loss(cfg, splits.spec), splits)
     if cfg.trainer.sync_batchnorm:
         share_batch_norm(task)
-    layout = torch.channels_last if cfg.trainer.channels_last else torch.preserve_format
-    task.to(device, memory_format=layout)  # type: ignore[call-overload]
+    task.to(device)
+    if cfg.trainer.channels_last:
+        store_channels_last(task)
     return task

@@ -23,12 +23,16 @@ class Gradients(Protocol):
     def backward(self, part: Tensor, loss: Tensor, *, inputs: Sequence[Tensor] | None, last: bool) -> None:
         """Add the gradients of ``part``; with the ``last`` part of a step they are whole.
 
-        ``loss`` is the sum of the parts so far, neither scaled nor with a graph. Raises ``NonFiniteLoss``.
+        ``loss`` is the sum of the parts so far, neither scaled nor with a graph: (), or (1 + terms,) as ``detached``
+        gives it. Raises ``NonFiniteLoss``.
         """
         ...
 
     def total(self, loss: Tensor) -> Tensor:
-        """The loss of the whole batch, once its gradients are whole. Raises ``NonFiniteLoss``."""
+        """The loss of the whole batch, once its gradients are whole: in the shape of ``loss``, this process's own.
+
+        Raises ``NonFiniteLoss``.
+        """
         ...
 
 
@@ -40,7 +44,7 @@ class Local:
 
     def backward(self, part: Tensor, loss: Tensor, *, inputs: Sequence[Tensor] | None, last: bool) -> None:  # noqa: ARG002
         if loss.is_cpu:  # where looking is free; elsewhere it would stop the queue at each step
-            require_finite(self.label, loss)
+            require_finite(self.label, loss if loss.ndim == 0 else loss[0])
         torch.autograd.backward(part, inputs=inputs)
 
     def total(self, loss: Tensor) -> Tensor:
@@ -84,10 +88,10 @@ class Joint:
     def backward(self, part: Tensor, loss: Tensor, *, inputs: Sequence[Tensor] | None, last: bool) -> None:
         weighted = part * self.ranks.share
         if self.ddp is None:
-            self.ddp = self._wrapped(weighted)
+            self.ddp = self._wrapped(weighted, numbers=loss.numel() + len(self.ranks.wishes()))
         if last:
             wishes = torch.tensor(self.ranks.wishes())
-            own = (loss.float() * self.ranks.share).reshape(1)
+            own = (loss.float() * self.ranks.share).reshape(-1)
             weighted = self.ddp(weighted, torch.cat([own, wishes.to(own.device, non_blocking=True)]))
             inputs = None if inputs is None else [*inputs, self.ddp.module.tally]
         torch.autograd.backward(weighted, inputs=inputs)
@@ -96,12 +100,12 @@ class Joint:
         assert self.ddp is not None, "backward comes first"
         tally = self.ddp.module.tally
         numbers, tally.grad = tally.grad.clone(), None
-        if self.ranks.look(numbers[1:]):
+        if self.ranks.look(numbers[loss.numel() :]):
             require_finite(self.label, numbers[0])
-        whole: Tensor = numbers[0].to(loss.dtype)
+        whole: Tensor = numbers[: loss.numel()].view_as(loss).to(loss.dtype)
         return whole
 
-    def _wrapped(self, loss: Tensor) -> DistributedDataParallel:
+    def _wrapped(self, loss: Tensor, *, numbers: int) -> DistributedDataParallel:
         """Made at the first loss, from which it can be seen whether all weights are used."""
         from torch.nn.parallel import DistributedDataParallel
 
@@ -109,7 +113,7 @@ class Joint:
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         unused = self.ranks.first(lambda: any(parameter not in used for parameter in trained))
         ddp = DistributedDataParallel(
-            _Held(trained, numbers=1 + len(self.ranks.wishes()), device=loss.device),
+            _Held(trained, numbers=numbers, device=loss.device),
             init_sync=False,  # done at the start
             gradient_as_bucket_view=True,
             find_unused_parameters=unused,

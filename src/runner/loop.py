@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from runner.batch import Batch
 from runner.checkpoint import Checkpoints
@@ -52,7 +53,9 @@ def train(
             batch = next(batches)
             samples = ranks.begin(batch, state.step)
             randomness.reseed("step", state.step)
-            losses = {updates[name].label: updates[name].apply(parts) for name, parts in precision.losses(task, batch)}
+            losses: dict[str, Tensor] = {}
+            for name, parts in precision.losses(task, batch):
+                losses |= updates[name].apply(parts)
             state.step += 1
             state.means.add(losses, samples=samples)
             observers.stepped(state.step, losses, samples=samples)

@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
-from torch import Tensor
 
-from runner.batch import Batch, size_of, split
+from runner.batch import Batch, map_tensors, size_of, split
+from runner.losses.terms import Loss
 
 if TYPE_CHECKING:
     from runner.tasks.task import Task
@@ -37,20 +37,20 @@ class Parts(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __iter__(self) -> Iterator[Tensor]: ...
+    def __iter__(self) -> Iterator[Loss]: ...
 
 
 class Counted:
     """``Parts`` of which it is known how many come."""
 
-    def __init__(self, parts: Iterator[Tensor], count: int) -> None:
+    def __init__(self, parts: Iterator[Loss], count: int) -> None:
         self.parts = parts
         self.count = count
 
     def __len__(self) -> int:
         return self.count
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Loss]:
         return self.parts
 
 
@@ -92,15 +92,19 @@ class Precision:
             yield name, Counted(self._parts(name, loss, running, shares), len(pieces))
 
     def _parts(
-        self, name: str, first: Tensor, running: list[Iterator[tuple[str, Tensor]]], shares: list[float]
-    ) -> Iterator[Tensor]:
+        self, name: str, first: Loss, running: list[Iterator[tuple[str, Loss]]], shares: list[float]
+    ) -> Iterator[Loss]:
         if len(running) == 1:
             yield first
             return
-        yield first * shares[0]
+        yield _times(shares[0], first)
         for losses, share in zip(running[1:], shares[1:], strict=True):
             with self.autocast():
                 other, loss = next(losses, (None, first))
             if other != name:
                 raise ValueError(f"a task must yield the same losses for each batch, got {name!r} and then {other!r}")
-            yield loss * share
+            yield _times(share, loss)
+
+
+def _times(share: float, loss: Loss) -> Loss:
+    return map_tensors(lambda term: term * share, loss)  # type: ignore[no-any-return]

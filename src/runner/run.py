@@ -138,7 +138,7 @@ def _watched(session: Session) -> Outcome:
         else:
             scores = session.evaluate("test", state.step)
             _heed(session)  # asked during the last evaluation: a sweep must hear of it, too
-            outcome = Outcome("completed", state.step, scores, state.ended)
+            outcome = Outcome("completed", state.step, scores, state.ended, session.tables)
         return outcome
     except Exception as error:
         outcome = Outcome("failed", state.step, {}, str(session.ranks.cause(error)))
@@ -166,7 +166,7 @@ def _record(outcome: Outcome, session: Session, record: RunRecord) -> None:
     if outcome.state == "completed":
         facts |= {
             "metrics": dict(outcome.metrics),
-            "tables": {f"test/{name}": table.tolist() for name, table in session.metrics.arrays().items()},
+            "tables": {name: table.tolist() for name, table in outcome.tables.items()},
             "best": session.state.best,
             "weights_sha256": digest.of_weights(session.task),
         }
@@ -294,4 +294,5 @@ def _info(cfg: DictConfig, record: RunRecord, made: Composed) -> RunInfo:
         sample=made.sample,
         mean=made.splits.mean,
         std=made.splits.std,
+        class_names=made.splits.class_names,
     )

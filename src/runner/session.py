@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from runner import loop
 from runner.checkpoint import Checkpoints, FolderCheckpoints, NoCheckpoints, Stateful
@@ -84,6 +85,8 @@ class Session:
     checkpoints: Checkpoints
     observers: Observers
     ranks: Ranked = field(default_factory=Alone)
+    sets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # of parts made of several: samples by name
+    tables: dict[str, Tensor] = field(default_factory=dict)  # what the last evaluation measured besides numbers
 
     def train(self) -> None:
         """Train until the budget is used, or until ``state`` says why not."""
@@ -104,8 +107,21 @@ class Session:
         )
 
     def evaluate(self, part: str, step: int) -> dict[str, float]:
-        """The scores of the weights as they are on ``part``, "valid" or "test"; on all ranks the same."""
+        """The scores of the weights as they are on ``part``, "valid" or "test"; on all ranks the same.
+
+        Of a part made of several sets, those of each (``valid/near/loss``) and their means over samples
+        (``valid/loss``). ``tables`` has what is more than one number.
+        """
         self.ranks.share_buffers()
+        self.tables = {}
+        sizes = self.sets.get(part, {})
+        if sizes:
+            scores = over_sets(part, {name: self._scores(f"{part}/{name}", step) for name in sizes}, samples=sizes)
+        else:
+            scores = self._scores(part, step)
+        return self.ranks.first(lambda: scores)
+
+    def _scores(self, part: str, step: int) -> dict[str, float]:
         scores = loop.evaluate(
             self.task,
             self.data,
@@ -115,7 +131,25 @@ class Session:
             precision=self.precision,
             randomness=self.randomness,
         )
-        return self.ranks.first(lambda: scores)
+        self.tables |= {f"{part}/{name}": table for name, table in self.metrics.arrays().items()}
+        return scores
+
+
+def over_sets(part: str, scores: Mapping[str, Mapping[str, float]], *, samples: Mapping[str, int]) -> dict[str, float]:
+    """The scores of the sets of ``part``, and before them the mean over samples of each, of the sets that have it.
+
+    ``{"near": {"valid/near/loss": …}, …}`` gives ``{"valid/loss": …, "valid/near/loss": …, …}``.
+    """
+    measured: dict[str, list[tuple[float, int]]] = {}
+    for of_set, values in scores.items():
+        for name, value in values.items():
+            plain = f"{part}/{name.removeprefix(f'{part}/{of_set}/')}"
+            measured.setdefault(plain, []).append((value, samples[of_set]))
+    means = {
+        name: sum(value * (count / sum(count for _, count in pairs)) for value, count in pairs)
+        for name, pairs in measured.items()
+    }
+    return means | {name: value for values in scores.values() for name, value in values.items()}
 
 
 def assemble(
@@ -134,10 +168,11 @@ def assemble(
     identity: Mapping[str, Any] | None = None,
     save_every_s: float | None = None,
     ranks: Ranked | None = None,
+    sets: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Session:
     """A session whose every part with memory is kept in ``checkpoints_folder``, if there is one.
 
-    ``identity`` and ``save_every_s`` are those of ``FolderCheckpoints``.
+    ``identity`` and ``save_every_s`` are those of ``FolderCheckpoints``; ``sets`` are those of ``Splits``.
     """
     stopping, ranks = stopping or Rules(), ranks or Alone()
     parts: dict[str, Stateful] = {"task": task, "state": state, "stopping": stopping, "generators": ProcessGenerators()}
@@ -160,4 +195,5 @@ def assemble(
         checkpoints=checkpoints,
         observers=Observers(observers, plan, functools.partial(learning_rates, updates)),
         ranks=ranks,
+        sets=sets or {},
     )

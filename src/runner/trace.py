@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from runner import digest
 from runner.batch import Batch, tensors
 from runner.checkpoint import NoCheckpoints
+from runner.losses.terms import Loss
 from runner.metrics import Metrics
 from runner.observers.observers import Observers
 from runner.problem import Interrupted
@@ -115,7 +116,7 @@ class _WatchedTask(Task):
         self.watch = watch
         self.name = type(task).__name__
 
-    def losses(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
+    def losses(self, batch: Batch) -> Iterator[tuple[str, Loss]]:
         self.watch.look("batch", batch)
         self.watch.enter(self.name)
         for name, loss in self.task.losses(batch):

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from runner.gradients import Gradients, Local
+from runner.losses.terms import Loss, detached, named, total
 from runner.optim import Scheduler
 from runner.precision import Parts
 from runner.state import NonFiniteLoss
 
 
-def loss_label(name: str, *, alone: bool) -> str:
-    """What the training loss of network ``name`` is called in every record."""
-    return "train/loss" if alone else f"train/{name}_loss"
+def loss_label(name: str, *, alone: bool, term: str = "loss") -> str:
+    """What the training loss of network ``name``, or a term of it, is called in every record."""
+    return f"train/{term}" if alone else f"train/{name}_{term}"
 
 
 class Update:
@@ -56,14 +57,16 @@ class Update:
         self.gradients = gradients or Local(self.label)
         self.alone = alone
 
-    def apply(self, parts: Parts) -> Tensor:
-        """Take one step on the sum of ``parts``; the detached sum over all ranks, on its device.
+    def apply(self, parts: Parts) -> dict[str, Tensor]:
+        """Take one step on the sum of ``parts``; what was minimised, by label: the loss and its terms.
 
+        They are sums over all ranks, without a graph, on their device.
         Raises ``NonFiniteLoss`` before the step on the CPU, where looking is free. On other devices looking would
         stop the queue at each step: there the sums in ``LossMeans`` show it before the next evaluation or save.
+        Raises ``ValueError`` when not all parts have the same terms.
         """
         try:
-            total = self._backward(parts)
+            losses = self._backward(parts)
         except NonFiniteLoss:
             self.optimizer.zero_grad(set_to_none=True)
             raise
@@ -72,17 +75,30 @@ class Update:
         self.scaler.update()
         self.scheduler.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return total
+        return losses
 
-    def _backward(self, parts: Parts) -> Tensor:
-        total: Tensor | None = None
+    def _backward(self, parts: Parts) -> dict[str, Tensor]:
+        terms: tuple[str, ...] | None = None
         reached = None if self.alone else [p for p in self.parameters if p.requires_grad]
         for number, part in enumerate(parts, 1):
-            total = part.detach() if total is None else total + part.detach()
-            scaled = self.scaler.scale(part)
-            self.gradients.backward(scaled, total, inputs=reached, last=number == len(parts))
-        assert total is not None, "a loss has at least one part"
-        return self.gradients.total(total)
+            if terms is None:
+                terms, losses = named(part), detached(part)
+            else:
+                losses = losses + detached(self._alike(part, terms))
+            scaled = self.scaler.scale(total(part))
+            self.gradients.backward(scaled, losses, inputs=reached, last=number == len(parts))
+        assert terms is not None, "a loss has at least one part"
+        losses = self.gradients.total(losses)
+        if not terms:
+            return {self.label: losses}
+        labels = [self.label, *(loss_label(self.name, alone=self.alone, term=term) for term in terms)]
+        return dict(zip(labels, losses.unbind(), strict=True))
+
+    def _alike(self, part: Loss, terms: tuple[str, ...]) -> Loss:
+        if named(part) != terms:
+            what = f"the loss of {self.name!r} must have the same terms for each batch"
+            raise ValueError(f"{what}, got {', '.join(terms)} and then {', '.join(named(part))}")
+        return part
 
     def _clip(self) -> None:
         if self.clip_norm is None and self.clip_value is None:

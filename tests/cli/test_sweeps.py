@@ -128,7 +128,11 @@ class TestCheck:
         assert (answer.status, terminal.left()) == (0, [])
         assert "2 of 2 jobs would run: lenet__0, lenet__1" in answer.out
         answer = terminal.runs("check", "hydra.run.dir=run", small=False)
-        assert (answer.status, answer.out, terminal.left()) == (0, "ready: run\n", [])
+        assert (answer.status, answer.out.splitlines()[:2], terminal.left()) == (
+            0,
+            ["ready: run", "task=classification goes with"],
+            [],
+        )
 
     @pytest.mark.slow
     def test_what_is_wrong_of_all_jobs_at_once(self, terminal: Terminal) -> None:

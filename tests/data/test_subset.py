@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import tiny
 import torch
 
 from runner.data.source import Arrays
-from runner.data.subset import First, first_samples
+from runner.data.subset import first_samples
 
 
 class Squares:
@@ -38,12 +40,30 @@ def test_train_only_makes_the_training_samples_all_parts() -> None:
 
 
 def test_examples_that_are_not_arrays_are_cut_without_being_read() -> None:
-    first = First(Squares(), 3)
-    assert len(first) == 3
-    assert [first[index][0].item() for index in range(3)] == [0, 1, 4]
-    assert len(First(Squares(), 50)) == 10
+    few = first_samples(replace(tiny.splits(), train=Squares()), 3)
+    assert len(few.train) == 3
+    assert [few.train[index][0].item() for index in range(3)] == [0, 1, 4]
+    assert len(first_samples(replace(tiny.splits(), train=Squares()), 50).train) == 10
     with pytest.raises(IndexError):
-        first[3]
+        few.train[3]
+
+
+@pytest.mark.parametrize(
+    ("count", "expected", "sizes"),
+    [
+        (5, [0, 1, 4, 36, 49], {"near": 3, "far": 2}),
+        (9, [0, 1, 4, 9, 16, 36, 49, 64, 81], {"near": 5, "far": 4}),
+        (1, [0], {"near": 1}),
+    ],
+)
+@pytest.mark.parametrize("train_only", [False, True])
+def test_of_several_sets_each_gives_its_first(
+    count: int, expected: list[int], sizes: dict[str, int], train_only: bool
+) -> None:
+    together = replace(tiny.splits(), train=Squares(), sets={"train": {"near": 6, "far": 4}})
+    few = first_samples(together, count, train_only=train_only)
+    assert [few.train[place][0].item() for place in range(len(few.train))] == expected
+    assert few.sets == dict.fromkeys(("train", "valid", "test") if train_only else ("train",), sizes)
 
 
 @pytest.mark.parametrize("count", [0, -1])

@@ -15,6 +15,7 @@ FOLDER = Path(__file__).parents[2] / "conf" / "model"
 FACTS = {"in_channels": 1, "image_size": (32, 32), "num_classes": 7, "output": "classes"}
 FACTS |= {"source_vocabulary_size": 9, "target_vocabulary_size": 7, "source_length": 5, "target_length": 5}
 FACTS |= {"out_channels": 1}
+OF_VOLUMES = {"image_size": (8, 8, 8), "output": "pixels"}
 NAMES = [
     "aae",
     "airbench",
@@ -29,7 +30,9 @@ NAMES = [
     "mlp",
     "mobilenet_v3_small",
     "pca",
+    "pidnet",
     "pix2pix",
+    "residual_unet3d",
     "resnet18",
     "resnet18_small",
     "resnet50",
@@ -38,6 +41,7 @@ NAMES = [
     "torchvision",
     "transformer_seq2seq",
     "unet",
+    "unet3d",
     "vae",
     "vgg11",
     "vgg16",
@@ -62,13 +66,20 @@ def test_an_option_builds_and_runs_on_meta(name: str) -> None:
         pytest.importorskip("timm")
     settings = _settings(name)
     parameters = inspect.signature(get_object(settings["_target_"])).parameters
-    facts = {key: value for key, value in FACTS.items() if key in parameters}
+    known = FACTS | OF_VOLUMES if name.endswith("unet3d") else FACTS
+    if name == "pidnet":
+        known = FACTS | {"output": "pixels"}
+    facts = {key: value for key, value in known.items() if key in parameters}
     with torch.device("meta"):
         model = instantiate(settings, **facts, _convert_="all")
         images = torch.empty(2, 1, 32, 32)
         if name.endswith("seq2seq"):
             tokens = torch.ones(2, 5, dtype=torch.int64)
             assert model(tokens, tokens).shape == (2, 5, 7)
+        elif name.endswith("unet3d"):
+            assert model(torch.empty(2, 1, 8, 8, 8)).shape == (2, 7, 8, 8, 8)
+        elif name == "pidnet":
+            assert model(images).shape == (2, 7, 32, 32)
         elif name == "dcgan":
             assert model.discriminator(model.generator(torch.empty(2, model.latent_dim))).shape == (2,)
         elif name == "cyclegan":

@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from runner.batch import Batch
-from runner.observers import EvaluationRecord, Images, RunInfo
-from runner.observers.images import grid, to_pixels, write_png
+from runner.observers import EvaluationRecord, Images, Outcome, RunInfo
+from runner.observers.images import write_png
+from runner.observers.pictures import grid, to_pixels
 from runner.plan import Plan
 from runner.tasks.task import Task
 
@@ -81,6 +82,14 @@ def test_without_a_sample_or_pictures_nothing_is_written(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_square_tables_of_a_completed_run(tmp_path: Path) -> None:
+    images = Images()
+    images.started(RunInfo("a__0", tmp_path, Task(), PLAN, 0, class_names=("a", "b")))
+    tables = {"test/confusion_matrix": torch.eye(2), "test/row": torch.ones(2)}
+    images.finished(Outcome("completed", 45, {}, tables=tables))
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ["test_confusion_matrix.png"]
+
+
 @pytest.mark.parametrize("key", ["count", "every_evaluations"])
 def test_a_number_below_1_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match=f"{key} of Images must be at least 1, got 0"):
@@ -111,3 +120,8 @@ def test_png_modes(tmp_path: Path, channels: int, mode: str) -> None:
         assert image.mode == mode
         assert image.size == (5, 3)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_uint8_is_shown_as_it_is() -> None:
+    colours = torch.tensor([[[[0, 51]], [[255, 102]], [[0, 0]]]], dtype=torch.uint8)
+    assert torch.equal(to_pixels(colours, mean=(0.5,) * 3, std=(0.5,) * 3), colours / 255)

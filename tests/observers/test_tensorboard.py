@@ -9,7 +9,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-from torch import nn
+from torch import Tensor, nn
 
 from runner.observers import EvaluationRecord, Outcome, RunInfo, StepRecord, TensorBoard
 from runner.plan import Plan
@@ -133,3 +133,25 @@ def test_final_scores_are_those_of_the_last_end(tmp_path: Path, first_step: int)
     write(tmp_path / "again", 0, max(first_step, 9))
     write(tmp_path / "again", first_step, 12)
     assert scalars(tmp_path / "again") == scalars(tmp_path / "whole")
+
+
+class Draws(One):
+    def pictures(self, batch: Tensor) -> dict[str, Tensor]:
+        return {"ones": torch.ones_like(batch)}
+
+
+@pytest.mark.parametrize(("pictures", "shown"), [(2, [3, 9]), (0, [])])
+def test_pictures_and_tables(tmp_path: Path, pictures: int, shown: list[int]) -> None:
+    observer = TensorBoard(pictures=pictures, every_evaluations=3)
+    observer.started(RunInfo("a__0", tmp_path, Draws(), PLAN, 0, sample=torch.zeros(5, 1, 4, 4)))
+    for step in (3, 6, 9, 12):
+        observer.evaluated(EvaluationRecord(step, PLAN.epoch(step), {}, {}, {}, 10.0, 1.0))
+    observer.finished(Outcome("completed", 12, {}, tables={"test/confusion_matrix": torch.eye(2)}))
+    reader = read(tmp_path)
+    drawn = {tag: [event.step for event in reader.Images(tag)] for tag in reader.Tags()["images"]}
+    assert drawn == {**({"pictures/ones": shown} if shown else {}), "test/confusion_matrix": [12]}
+
+
+def test_pictures_that_mean_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match="got pictures=-1 and every_evaluations=1; set pictures=0 for none"):
+        TensorBoard(pictures=-1)

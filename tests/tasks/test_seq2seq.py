@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from runner.data.vocabulary import BOS, EOS, PAD
 from runner.losses import CrossEntropy
+from runner.losses.terms import total
 from runner.metrics import Metrics, exact_match, token_accuracy
 from runner.models import AttentionSeq2Seq
 from runner.tasks import Seq2Seq
@@ -29,7 +30,7 @@ def task_of(**settings: Any) -> Seq2Seq:
 def loss_of(task: Seq2Seq, source: Tensor = SOURCE, target: Tensor = TARGET) -> Tensor:
     ((name, loss),) = task.losses((source, target))
     assert name == "model"
-    return loss
+    return total(loss)
 
 
 def test_the_loss_is_the_mean_over_the_tokens_after_the_targets_own() -> None:

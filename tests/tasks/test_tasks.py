@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.losses import BinaryCrossEntropy
+from runner.losses.terms import total
 from runner.metrics import Metrics
 from runner.tasks import GAN, Classification, Reconstruction, Task
 
@@ -30,13 +31,13 @@ def test_classification_is_the_loss_of_logits_and_labels() -> None:
     ((name, loss),) = task.losses((IMAGES, LABELS))
     expected = nn.functional.cross_entropy(task.networks()["model"](IMAGES), LABELS)
     assert name == "model"
-    assert torch.equal(loss, expected)
+    assert torch.equal(total(loss), expected)
     assert scores_of(task, (IMAGES, LABELS)) == {"loss": pytest.approx(expected.item())}
 
 
 def test_reconstruction_does_not_look_at_labels() -> None:
     task = tiny.task_of("reconstruction").eval()
-    with_labels, alone, without = ([loss.item() for _, loss in task.losses(batch)] for batch in batches())
+    with_labels, alone, without = ([total(loss).item() for _, loss in task.losses(batch)] for batch in batches())
     assert with_labels == alone == without
     assert scores_of(task, (IMAGES, LABELS)) == {"loss": pytest.approx(alone[0])}
     pictures = task.pictures((IMAGES, LABELS))
@@ -58,7 +59,7 @@ def test_a_gan_judges_first_and_draws_second() -> None:
 def test_the_discriminators_loss_does_not_reach_the_generator() -> None:
     task = tiny.task_of("gan")
     losses = task.losses((IMAGES, LABELS))
-    torch.autograd.backward(next(losses)[1])
+    torch.autograd.backward(total(next(losses)[1]))
     grads = {name: parameter.grad for name, parameter in task.named_parameters()}
     assert all(grad is None for name, grad in grads.items() if name.startswith("generator"))
     assert all(grad is not None for name, grad in grads.items() if name.startswith("discriminator"))
@@ -72,7 +73,7 @@ def test_the_generators_loss_is_computed_after_the_discriminators_step() -> None
     with torch.no_grad():
         for parameter in task.networks()["discriminator"].parameters():
             parameter.zero_()
-    assert next(losses)[1].item() == pytest.approx(0.6931472)  # what a discriminator that knows nothing says
+    assert total(next(losses)[1]).item() == pytest.approx(0.6931472)  # what a discriminator that knows nothing says
 
 
 def test_a_gan_is_scored_by_what_its_discriminator_says() -> None:

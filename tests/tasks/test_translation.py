@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.losses import Hinge, LeastSquares, Vanilla, Wasserstein
+from runner.losses.terms import total
 from runner.metrics import Metrics
 from runner.metrics.factories import mse
 from runner.models import DCGAN
@@ -80,7 +81,7 @@ def test_a_gradient_penalty_is_part_of_training_and_of_no_evaluation() -> None:
             task.eval().scores((images,), metrics)
         scores.append(metrics.compute())
         torch.manual_seed(1)
-        losses.append(next(iter(task.losses((images,))))[1].item())  # in eval mode: batch norm remembers nothing
+        losses.append(total(next(iter(task.losses((images,))))[1]).item())  # in eval mode: batch norm remembers nothing
     assert losses[1] > losses[0] + 1
     assert scores[0] == scores[1]
 
@@ -126,7 +127,7 @@ def test_pix2pix_is_the_adversary_plus_the_weighted_error() -> None:
     losses = {}
     for weight in (0.0, 100.0):
         task = pair_task(l1_weight=weight)
-        losses[weight] = {name: loss.item() for name, loss in task.losses(BATCH)}
+        losses[weight] = {name: total(loss).item() for name, loss in task.losses(BATCH)}
     task = pair_task()
     error = nn.functional.l1_loss(task.generator(INPUTS), TARGETS).item()
     assert list(losses[0]) == ["discriminator", "generator"]
@@ -172,13 +173,13 @@ def test_generators_that_change_nothing_lose_nothing_on_the_way_there_and_back()
     for one in (task, alone):
         one.generators["there"], one.generators["back"] = Same(), Same()
         one.eval()
-    assert torch.equal(next(iter(task.losses(BATCH)))[1], next(iter(alone.losses(BATCH)))[1])
+    assert torch.equal(total(next(iter(task.losses(BATCH)))[1]), total(next(iter(alone.losses(BATCH)))[1]))
     assert scores_of(task)["cycle_l1"] == 0
 
 
 def test_cycle_and_identity_count_as_their_weights_say() -> None:
     def loss(**settings: float) -> float:
-        return next(iter(cycle_task(**settings).losses(BATCH)))[1].item()
+        return total(next(iter(cycle_task(**settings).losses(BATCH)))[1]).item()
 
     task = cycle_task()
     there, back = task.generators["there"], task.generators["back"]
@@ -238,8 +239,8 @@ def test_discriminators_judge_earlier_images_from_the_pool() -> None:
             for parameter in task.generators.parameters():
                 parameter.add_(0.3)
     torch.manual_seed(3)
-    late = {name: loss.item() for name, loss in with_pool.losses(BATCH)}
-    other = {name: loss.item() for name, loss in without.losses(BATCH)}
+    late = {name: total(loss).item() for name, loss in with_pool.losses(BATCH)}
+    other = {name: total(loss).item() for name, loss in without.losses(BATCH)}
     assert late["generators"] == other["generators"]
     assert late["discriminators"] != other["discriminators"]
     assert "target_pool.images" in with_pool.state_dict()

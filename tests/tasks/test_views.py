@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from runner.losses.terms import total
 from runner.metrics import Metrics
 from runner.tasks import Classification
 from runner.tasks.views import VIEWS, averaged
@@ -59,7 +60,7 @@ def test_evaluations_see_the_views_and_training_does_not() -> None:
     scores, losses = {}, set()
     for views in VIEWS:
         task, metrics = Classification(plain.model, nn.CrossEntropyLoss(), tta=views).eval(), Metrics({})
-        losses.add(next(iter(task.losses(batch)))[1].item())
+        losses.add(total(next(iter(task.losses(batch)))[1]).item())
         with torch.no_grad():
             task.scores(batch, metrics)
             expected = task.loss(averaged(plain.model, batch[0], views=views), batch[1]).item()

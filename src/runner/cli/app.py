@@ -103,11 +103,18 @@ def _answer(
 
         return sweeps.multirun(hydra, config_name, args.overrides, check_only=check_only)
     elif check_only:
-        _, folder = checked(hydra, config_name, args.overrides)
-        print(f"ready: {folder}")
+        cfg, folder = checked(hydra, config_name, args.overrides)
+        print("\n".join([f"ready: {folder}", *goes_with(cfg)]))
     else:
         _single(hydra, config_name, args.overrides)
     return 0
+
+
+def goes_with(cfg: DictConfig) -> Iterator[str]:
+    """For the console: what fits the chosen task."""
+    from runner.preflight import fits
+
+    return fits.lines_of(str(cfg.hydra.runtime.choices.get("task")))
 
 
 def task_function(

@@ -12,7 +12,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from runner.cli import saved_run
-from runner.cli.app import farewell, refuse_chdir, task_function
+from runner.cli.app import farewell, goes_with, refuse_chdir, task_function
 from runner.cli.compose import composed
 from runner.problem import Interrupted, Refused
 
@@ -45,7 +45,10 @@ def multirun(hydra: Hydra, config_name: str, overrides: list[str], *, check_only
         outcome = sweeper.sweep(arguments)
     except Interrupted as error:
         raise _with_remedy(error, Path(sweeper.config.hydra.sweep.dir)) from error
-    return _told(outcome, check_only=check_only)
+    if check_only:
+        print("\n".join([outcome.prospect(), *goes_with(sweeper.config)]))
+        return 0
+    return _told(outcome)
 
 
 def resume(hydra: Hydra, config_name: str, folder: Path, overrides: list[str]) -> int:
@@ -63,7 +66,7 @@ def resume(hydra: Hydra, config_name: str, folder: Path, overrides: list[str]) -
         outcome = sweeper.resume(folder)
     except Interrupted as error:
         raise _with_remedy(error, folder) from error
-    return _told(outcome, check_only=False)
+    return _told(outcome)
 
 
 def _with_remedy(error: Interrupted, folder: Path) -> Interrupted:
@@ -109,10 +112,7 @@ def sweeper_of(
     return sweeper
 
 
-def _told(outcome: Outcome, *, check_only: bool) -> int:
-    if check_only:
-        print(outcome.prospect())
-        return 0
+def _told(outcome: Outcome) -> int:
     for line in outcome.lines():
         print(line)
     curves = any("tensorboard" in job.entry.config.get("logger", {}) for job in outcome.jobs)

@@ -105,6 +105,22 @@ def build_loss(cfg: DictConfig, spec: AnySpec) -> nn.Module:
     return loss
 
 
+def kinds_of(cfg: DictConfig) -> tuple[str, ...]:
+    """The kinds of examples that the task can learn from; none where it does not say."""
+    from hydra.utils import get_object
+
+    return tuple(getattr(get_object(cfg.task["_target_"]), "examples", ()))
+
+
+def check_examples(cfg: DictConfig, spec: AnySpec) -> None:
+    """Raises ``ValueError`` where the data are of a kind that the task does not learn from."""
+    kinds = kinds_of(cfg)
+    if kinds and spec.kind not in kinds:
+        target = cfg.task["_target_"].rpartition(".")[2]
+        learnt = " or ".join(kinds)
+        raise ValueError(f"{target} learns from {learnt}, but the data are {spec.kind}; set dataset=<one of those>")
+
+
 def build_task(cfg: DictConfig, model: nn.Module, loss: nn.Module, splits: Splits) -> Task:
     task: Task = instantiate(cfg.task, model=model, loss=loss, **splits.facts())
     return task
@@ -164,10 +180,10 @@ def scheduler_factory(cfg: DictConfig, plan: Plan) -> Callable[[torch.optim.Opti
     return schedule
 
 
-def build_metrics(cfg: DictConfig, spec: AnySpec, ranks: Ranked | None = None) -> Metrics:
+def build_metrics(cfg: DictConfig, splits: Splits, ranks: Ranked | None = None) -> Metrics:
     from runner.metrics import Metrics
 
-    built = {name: instantiate(node, num_classes=spec.num_classes) for name, node in cfg.metrics.items()}
+    built = {name: instantiate(node, **splits.measured()) for name, node in cfg.metrics.items()}
     return Metrics(built, ranks=ranks)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,8 @@ MAY_CHANGE = (
 
 
 def may_change(key: str) -> bool:
-    return key in MAY_CHANGE or key.startswith("logger.") or key == "logger"
+    plain = re.sub(r"^dataset\.sets\.[^.]+\.", "dataset.", key)  # of several data sets, as of one
+    return plain in MAY_CHANGE or key.startswith("logger.") or key == "logger"
 
 
 def identity(cfg: DictConfig | Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 Those with ``per_example = False`` work on whole batches (B, C, H, W) where the batch is, in two parts: ``draw`` says
 what happens to each sample, on the CPU, so that every device sees the same draws; the call does it, and draws nothing.
 The others work on one image (C, H, W) at a time, in the workers that read streamed data.
+
+Two attributes say where an augmentation may be used besides images alone: ``geometric``, whether it moves pixels, those
+of a mask along with them; and ``volumes``, whether it takes (B, C, D, H, W), too.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from runner.data.draws import seeded
-from runner.data.source import AnySpec, PairSpec
+from runner.data.source import AnySpec, MaskSpec, PairSpec
 from runner.randomness import Randomness
 
 FLIPS = ("random", "alternating")
@@ -100,16 +103,32 @@ def checked(augmentation: Any) -> Augmentation:
 
 
 def check_changes(augmentation: Augmentation, spec: AnySpec) -> None:
-    """Raises ``ValueError`` for one that would change what is no image."""
-    if spec.kind not in ("images", PairSpec.kind) and not isinstance(augmentation, NoAugmentation):
+    """Raises ``ValueError`` for one that would change what is no image, or an image without its mask."""
+    if isinstance(augmentation, NoAugmentation):
+        return
+    name = type(augmentation).__name__
+    if spec.kind not in ("images", PairSpec.kind, MaskSpec.kind):
+        raise ValueError(f"{name} changes images, but the data are {spec.kind}; set augmentation=none")
+    if getattr(augmentation, "needs_volumes", False) and len(getattr(spec, "image_size", ())) != 3:
+        raise ValueError(f"{name} turns depth over, but the data are {spec.kind}; set augmentation.axes=[height,width]")
+    if not isinstance(spec, MaskSpec):
+        return
+    if len(spec.image_size) == 3 and not getattr(augmentation, "volumes", False):
+        raise ValueError(f"{name} changes images, but the data are volumes; set augmentation=flips or none")
+    geometric = getattr(augmentation, "geometric", None)
+    if geometric is None:
+        raise ValueError(f"{name} does not say whether it moves pixels; give it an attribute geometric, True or False")
+    if geometric and augmentation.per_example:
         raise ValueError(
-            f"{type(augmentation).__name__} changes images, but the data are {spec.kind}; set augmentation=none"
+            f"{name} moves the pixels of one image at a time and leaves its mask behind; "
+            "set augmentation=crop_flip, flips, cutout or none"
         )
 
 
 @dataclass(frozen=True)
 class NoAugmentation:
     per_example: ClassVar[bool] = False
+    geometric: ClassVar[bool] = False
 
     def draw(self, samples: Samples) -> tuple[Tensor, ...]:  # noqa: ARG002
         return ()
@@ -133,6 +152,7 @@ class CropFlip:
     flip: str = "random"
     flip_probability: float = 0.5  # alternating: the share that is flipped in the first epoch
     per_example: ClassVar[bool] = False
+    geometric: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.padding < 0:
@@ -194,6 +214,7 @@ class Cutout:
     size: int = 8  # pixels
     fill: float = 0.0  # in the images' own unit: 0..255 for uint8
     per_example: ClassVar[bool] = False
+    geometric: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -221,6 +242,7 @@ class Trivial:
 
     num_magnitude_bins: int = 31
     per_example: ClassVar[bool] = True
+    geometric: ClassVar[bool] = True
 
     def __call__(self, image: Tensor, generator: torch.Generator) -> Tensor:
         transform = _trivial_augment(self.num_magnitude_bins)

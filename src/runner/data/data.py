@@ -11,7 +11,7 @@ from torch import Tensor
 
 from runner.batch import Batch
 from runner.data.augment import Augmentation, ExampleAugmentation, NoAugmentation, check_changes
-from runner.data.order import evaluation_order, samples_at, steps_per_epoch, training_order
+from runner.data.order import TrainingOrder, evaluation_order
 from runner.data.placement import check_resident, placed, whole
 from runner.data.prepare import ALL, Prepare
 from runner.data.resident import Feed, Hosted, Resident
@@ -32,7 +32,7 @@ class TrainingData(Protocol):
         ...
 
     def part(self, name: str) -> Iterator[Batch]:
-        """Each sample of "valid" or "test" once, in order, never augmented."""
+        """Each sample of "valid" or "test" once, or of one of its sets ("valid/near"), in order, never augmented."""
         ...
 
     def size(self, name: str) -> int:
@@ -44,7 +44,8 @@ class Data:
     """The parts of a loaded data set for one device: kept there, beside it, or streamed, with the same batches.
 
     ``resident`` is that of ``placed``, and ``places`` what came of it. Without ``mean`` and ``std`` in the splits
-    images are only scaled. Of several ``ranks`` each gets its rows of every batch.
+    images are only scaled. Of several ``ranks`` each gets its rows of every batch. Where a part is made of several
+    sets, "valid/near" names one of them.
     Raises ``ValueError`` for a batch larger than the training part, and for what cannot be resident but must.
     """
 
@@ -66,13 +67,15 @@ class Data:
         augmentation = augmentation or NoAugmentation()
         check_changes(augmentation, splits.spec)
         check_resident(resident, augmentation)
-        self.batch_size = batch_size
+        self.sets = splits.sets
+        self.order = TrainingOrder.of(splits, batch_size)
         self.eval_batch_size = eval_batch_size or batch_size
         self.randomness = randomness
         self.ranks = ranks or Alone()
         self.prepare = Prepare(
             splits.mean or None,
             splits.std or None,
+            spec=splits.spec,
             augmentation=augmentation,
             randomness=randomness,
             device=device,
@@ -92,29 +95,33 @@ class Data:
 
     @property
     def steps_per_epoch(self) -> int:
-        return steps_per_epoch(self.size("train"), self.batch_size)
+        return self.order.steps_per_epoch
 
     def size(self, name: str) -> int:
-        return len(self.feeds[name])
+        return len(self._places(name))
 
     def samples_at(self, step: int) -> int:
         """Samples, over all ranks, of the training batch after ``step`` completed steps."""
-        return samples_at(step, self.size("train"), self.batch_size)
+        return self.order.samples_at(step)
 
     def train(self, first_step: int = 0) -> Generator[tuple[Tensor, ...], None, None]:
         return self._train(first_step)
 
     def first(self, name: str) -> tuple[Tensor, ...]:
-        """The first batch of "train" (what step 1 is made of), "valid" or "test". No process is started to read it."""
+        """The first batch of "train" (what step 1 is made of), "valid" or "test"; of several sets that of the first.
+
+        No process is started to read it.
+        """
         if name == "train":
             return next(self._train(0, workers=0, count=1))
-        order = evaluation_order(self.size(name), self.eval_batch_size)
+        sets = list(self.sets.get(name, ()))
+        order = evaluation_order(self._places(f"{name}/{sets[0]}" if sets else name), self.eval_batch_size)
         return self.prepare.evaluate(next(self.feeds[name].batches(islice(order, 1), workers=0)))
 
     def _train(
         self, first_step: int, *, workers: int | None = None, count: int | None = None
     ) -> Generator[tuple[Tensor, ...], None, None]:
-        order = training_order(self.size("train"), self.batch_size, randomness=self.randomness, first_step=first_step)
+        order = self.order.batches(randomness=self.randomness, first_step=first_step)
         read, prepared = tee(islice(order, count))
         own, per_epoch = self.ranks.rows, self.steps_per_epoch
         batches = self.feeds["train"].batches(read, first_step=first_step, workers=workers, rows=own)
@@ -123,9 +130,18 @@ class Data:
             yield self.prepare.train(batch, step, epoch=epoch, indices=indices, rows=rows)
 
     def part(self, name: str) -> Iterator[tuple[Tensor, ...]]:
-        order = self.ranks.present(evaluation_order(self.size(name), self.eval_batch_size))
-        for batch in self.feeds[name].batches(order, rows=self.ranks.rows):
+        order = self.ranks.present(evaluation_order(self._places(name), self.eval_batch_size))
+        for batch in self.feeds[name.partition("/")[0]].batches(order, rows=self.ranks.rows):
             yield self.prepare.evaluate(batch)
+
+    def _places(self, name: str) -> range:
+        """Where the samples of a part, or of one of its sets, stand in the part."""
+        part, _, of_set = name.partition("/")
+        if not of_set:
+            return range(len(self.feeds[part]))
+        names, sizes = list(self.sets[part]), list(self.sets[part].values())
+        place = names.index(of_set)
+        return range(sum(sizes[:place]), sum(sizes[: place + 1]))
 
 
 def check_batch_size(batch_size: int, size: int, *, setting: str = "trainer.batch_size") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader
 from runner.batch import Batch, map_tensors
 from runner.data.data import check_batch_size
 from runner.data.draws import seeded
-from runner.data.order import evaluation_order, steps_per_epoch, training_order
+from runner.data.order import TrainingOrder, evaluation_order
 from runner.data.resident import Resident
 from runner.data.source import Arrays
 from runner.data.transfer import moved
@@ -99,17 +100,19 @@ class TensorPart:
     def __len__(self) -> int:
         return len(self.feed)
 
+    @cached_property
+    def order(self) -> TrainingOrder:
+        return TrainingOrder([len(self)], self.batch_size)
+
     @property
     def steps_per_epoch(self) -> int:
-        return steps_per_epoch(len(self), self.batch_size)
+        return self.order.steps_per_epoch
 
     def train(self, first_step: int) -> Generator[Batch, None, None]:
-        yield from self.feed.batches(
-            training_order(len(self), self.batch_size, randomness=self.randomness, first_step=first_step)
-        )
+        yield from self.feed.batches(self.order.batches(randomness=self.randomness, first_step=first_step))
 
     def evaluate(self) -> Iterator[Batch]:
-        return self.feed.batches(evaluation_order(len(self), self.batch_size))
+        return self.feed.batches(evaluation_order(range(len(self)), self.batch_size))
 
 
 class LoaderPart:

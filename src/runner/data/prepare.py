@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from runner.data.augment import Augmentation, BatchAugmentation, NoAugmentation, Samples
+from runner.data.source import IGNORED, AnySpec, MaskSpec
 from runner.data.transfer import moved
 from runner.randomness import Randomness
 
@@ -20,6 +21,9 @@ class Prepare:
 
     uint8 images become float32 in [0, 1]; then (x - mean) / std per channel, where mean and std are given. With
     ``channels_last`` the channels of a pixel are neighbours in memory.
+
+    Where the ``spec`` says that there are masks, the second tensor, they move as their images do and become int64. What
+    moves in from outside of an image is background, or ``ignore_index`` where there is one.
     """
 
     def __init__(
@@ -27,6 +31,7 @@ class Prepare:
         mean: Sequence[float] | None,
         std: Sequence[float] | None,
         *,
+        spec: AnySpec | None = None,
         augmentation: Augmentation | None = None,
         randomness: Randomness,
         device: torch.device,
@@ -35,12 +40,15 @@ class Prepare:
         if augmentation is None or augmentation.per_example:  # which is done where examples are read
             augmentation = NoAugmentation()
         self.augmentation = cast("BatchAugmentation", augmentation)
+        self.masks = spec if isinstance(spec, MaskSpec) else None
         self.randomness = randomness
-        self.mean = torch.tensor(0.0 if mean is None else list(mean), device=device).view(-1, 1, 1)
-        self.std = torch.tensor(1.0 if std is None else list(std), device=device).view(-1, 1, 1)
+        beside = (1,) * (len(self.masks.image_size) if self.masks is not None else 2)
+        self.mean = torch.tensor(0.0 if mean is None else list(mean), device=device).view(-1, *beside)
+        self.std = torch.tensor(1.0 if std is None else list(std), device=device).view(-1, *beside)
         self.mean_255, self.std_255 = 255 * self.mean, 255 * self.std
         self.identity = mean is None and std is None
-        self.layout = torch.channels_last if channels_last else torch.preserve_format
+        layout = torch.channels_last_3d if len(beside) == 3 else torch.channels_last
+        self.layout = layout if channels_last else torch.preserve_format
 
     def train(
         self, batch: tuple[Tensor, ...], step: int, *, epoch: int, indices: Tensor, rows: slice = ALL
@@ -53,12 +61,16 @@ class Prepare:
         size = tuple(images.shape[2:])
         samples = Samples(indices=indices, step=step, epoch=epoch, image_size=size, randomness=self.randomness)
         draws = [moved(draw[rows], images.device) for draw in self.augmentation.draw(samples)]
+        if self.masks is not None and getattr(self.augmentation, "geometric", False):
+            rest[0] = self._moved_masks(rest[0], draws)
         return self.evaluate((self.augmentation(images, *draws), *rest))
 
     def evaluate(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         images, *rest = batch
         if images.dtype == torch.int64:
             return batch
+        if self.masks is not None:
+            rest[0] = self._as_classes(rest[0])
         images = images.to(memory_format=self.layout)  # while a pixel has one byte
         if images.dtype == torch.uint8:
             # (x / 255 - mean) / std; converted first, which is quicker than in the subtraction, to the same bits.
@@ -66,3 +78,17 @@ class Prepare:
         if self.identity:
             return images, *rest
         return (images - self.mean).div_(self.std), *rest
+
+    def _moved_masks(self, masks: Tensor, draws: list[Tensor]) -> Tensor:
+        """Masks (B, *S), changed as their images are. Augmentations fill with 0, so this is what the border gets."""
+        border = 0
+        if self.masks is not None and self.masks.ignore_index is not None:
+            border = IGNORED if masks.dtype == torch.uint8 else self.masks.ignore_index
+        return self.augmentation((masks - border).unsqueeze(1), *draws).squeeze(1) + border  # uint8 wraps around
+
+    def _as_classes(self, masks: Tensor) -> Tensor:
+        """int64; of uint8 the pixels that do not count are marked by ``ignore_index`` from here on."""
+        classes = masks.long()
+        if self.masks is None or self.masks.ignore_index is None or masks.dtype != torch.uint8:
+            return classes
+        return classes.masked_fill_(masks == IGNORED, self.masks.ignore_index)

@@ -34,5 +34,6 @@ def spread(splits: Splits, count: int) -> tuple[Tensor, ...]:
         count = max(1, min(count, size, VALUES // splits.train[0][0].numel()))
         rows = [splits.train[place * size // count] for place in range(count)]
     batch = tuple(torch.stack(column) for column in zip(*rows, strict=True))
-    prepare = Prepare(splits.mean or None, splits.std or None, randomness=Randomness(0), device=torch.device("cpu"))
+    statistics, cpu = (splits.mean or None, splits.std or None), torch.device("cpu")
+    prepare = Prepare(*statistics, spec=splits.spec, randomness=Randomness(0), device=cpu)
     return prepare.evaluate(batch)

@@ -8,11 +8,30 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from runner.problem import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import torch
 
-__all__ = ["AnySpec", "Arrays", "Examples", "PairSpec", "Problem", "SequenceSpec", "Source", "Spec", "Splits"]
+__all__ = [
+    "ORDERS",
+    "AnySpec",
+    "Arrays",
+    "BoxSpec",
+    "Examples",
+    "MaskSpec",
+    "PairSpec",
+    "Problem",
+    "SequenceSpec",
+    "Source",
+    "Spec",
+    "Splits",
+]
+
+
+IGNORED = 255  # what marks pixels that do not count in masks of uint8
+IGNORE_INDEX = -100  # and as tasks see them: losses leave it out unless told otherwise
+ORDERS = ("mixed", "alternated", "in_sequence")
+"""In which training takes the batches of several data sets."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +85,55 @@ class PairSpec:
     def facts(self) -> dict[str, Any]:
         """What models and losses are told, by the names of their arguments."""
         return {"in_channels": self.in_channels, "out_channels": self.out_channels, "image_size": self.image_size}
+
+
+@dataclass(frozen=True)
+class MaskSpec:
+    """An image or a volume with a class for each of its pixels: (C, *image_size), and a mask (*image_size,).
+
+    Class 0 is the background. Masks are uint8, where ``IGNORED`` marks pixels that do not count, or int64, where
+    ``ignore_index`` does; tasks see int64. With ``ignore_index`` None every pixel counts.
+    Raises ``ValueError`` for an ``ignore_index`` that could be a class.
+    """
+
+    kind: ClassVar[str] = "images with masks"
+
+    channels: int
+    image_size: tuple[int, ...]  # (height, width), or (depth, height, width)
+    num_classes: int
+    ignore_index: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.ignore_index is not None and self.ignore_index >= 0:
+            raise ValueError(f"pixels that do not count must have a number below 0, got {self.ignore_index}")
+
+    def facts(self) -> dict[str, Any]:
+        """What models and losses are told, by the names of their arguments."""
+        return {"in_channels": self.channels, "image_size": self.image_size, "num_classes": self.num_classes}
+
+
+@dataclass(frozen=True)
+class BoxSpec:
+    """An image with boxes: uint8 (C, H, W), float32 (max_boxes, 4) and int64 (max_boxes,).
+
+    A box is x1, y1, x2, y2 in pixels, its class one of 1..num_classes; both are 0 where an image has no more boxes.
+    """
+
+    kind: ClassVar[str] = "images with boxes"
+
+    channels: int
+    height: int
+    width: int
+    num_classes: int  # without the background
+    max_boxes: int
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        return (self.height, self.width)
+
+    def facts(self) -> dict[str, Any]:
+        """What models and losses are told, by the names of their arguments."""
+        return {"in_channels": self.channels, "image_size": self.image_size, "num_classes": self.num_classes}
 
 
 @dataclass(frozen=True)
@@ -146,15 +214,30 @@ class Splits:
     digest: str = ""  # SHA-256 of the loaded arrays or of the listed files, for the manifest
     notes: dict[str, Any] = field(default_factory=dict)  # for the manifest: sizes of the parts, split seed …
     novel_classes: tuple[int, ...] = ()  # in the test part only
+    sets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # of parts made of several: samples, in order
+    order: str = "mixed"  # of the training part's sets: one of ``ORDERS``
 
     def facts(self) -> dict[str, Any]:
         """What tasks are told, by the names of their arguments.
 
         ``pixel_range`` is the lowest and the highest value that a pixel can have, scaled and normalised; None where
-        there are no pixels.
+        there are no pixels. ``ignore_index`` marks labels that do not count, None where all do.
         """
         ends = [(end - mean) / std for mean, std in zip(self.mean, self.std, strict=True) for end in (0, 1)]
-        return {"novel_classes": self.novel_classes, "pixel_range": (min(ends), max(ends)) if ends else None}
+        return {
+            "novel_classes": self.novel_classes,
+            "pixel_range": (min(ends), max(ends)) if ends else None,
+            "ignore_index": self.ignore_index,
+        }
+
+    @property
+    def ignore_index(self) -> int | None:
+        return self.spec.ignore_index if isinstance(self.spec, MaskSpec) else None
+
+    def measured(self) -> dict[str, Any]:
+        """What metrics are told, by the names of their arguments."""
+        names = {"class_names": self.class_names, "ignore_index": self.ignore_index}
+        return {"num_classes": self.spec.num_classes, **names}
 
 
 class Source(Protocol):

@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any, cast
 
-import torch
+from torch.utils.data import Subset
 
 from runner.data.source import Arrays, Examples, Splits
 
-
-class First:
-    """The first ``count`` of ``examples``."""
-
-    def __init__(self, examples: Examples, count: int) -> None:
-        self.examples = examples
-        self.count = min(count, len(examples))
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, ...]:
-        if index >= self.count:
-            raise IndexError(index)
-        return self.examples[index]
+PARTS = ("train", "valid", "test")
 
 
 def first_samples(splits: Splits, count: int, *, train_only: bool = False) -> Splits:
     """``splits`` with at most ``count`` samples in each part; with ``train_only`` the training samples are all parts.
 
-    Raises ``ValueError`` for a count below 1.
+    Of several sets the first samples of each, nearly equally many. Raises ``ValueError`` for a count below 1.
     """
     if count < 1:
         raise ValueError(f"debug.samples must be at least 1, got {count}")
-    train = _first(splits.train, count)
+    source_of = {part: "train" if train_only else part for part in PARTS}
+    first = {part: _first(getattr(splits, part), splits.sets.get(part, {}), count) for part in set(source_of.values())}
     return replace(
         splits,
-        train=train,
-        valid=train if train_only else _first(splits.valid, count),
-        test=train if train_only else _first(splits.test, count),
+        **{part: first[source][0] for part, source in source_of.items()},
         notes={**splits.notes, "first_samples": count},
+        sets={part: first[source][1] for part, source in source_of.items() if first[source][1]},
     )
 
 
-def _first(examples: Examples, count: int) -> Examples:
+def _first(examples: Examples, sizes: Mapping[str, int], count: int) -> tuple[Examples, dict[str, int]]:
+    """The first of a part made of sets of these ``sizes``, if it is, and how many each set has then."""
+    if not sizes:
+        return _chosen(examples, range(min(count, len(examples)))), {}
+    each, more = divmod(count, len(sizes))
+    counts = {name: min(size, each + (place < more)) for place, (name, size) in enumerate(sizes.items())}
+    starts = itertools.accumulate(sizes.values(), initial=0)
+    places = [start + number for start, some in zip(starts, counts.values(), strict=False) for number in range(some)]
+    return _chosen(examples, places), {name: some for name, some in counts.items() if some}
+
+
+def _chosen(examples: Examples, places: Sequence[int]) -> Examples:
     if isinstance(examples, Arrays):
-        return Arrays(*(tensor[:count] for tensor in examples.tensors))
-    return First(examples, count)
+        return Arrays(*(tensor[list(places)] for tensor in examples.tensors))
+    return cast("Examples", Subset(cast("Any", examples), places))

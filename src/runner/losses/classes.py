@@ -133,26 +133,35 @@ class BinaryCrossEntropy(nn.Module):
     """Binary cross-entropy on logits, as a mean over all of them.
 
     Targets in the shape of the logits are used as they are (real or fake, pixels in [0, 1]); labels (B,) or
-    (B, H, W) against logits (B, K) or (B, K, H, W) become one-hot, or with K = 1 are themselves the target.
+    (B, H, W) against logits (B, K) or (B, K, H, W) become one-hot, or with K = 1 are themselves the target. Places
+    labelled ``ignore_index`` add nothing to this mean.
     Raises ``ValueError`` for shapes that fit neither way.
     """
 
     targets: ClassVar[str] = "any"
 
+    def __init__(self, *, ignore_index: int = -100) -> None:
+        super().__init__()
+        self.ignore_index = ignore_index
+
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        kept = None
         if targets.shape != logits.shape:
-            targets = _one_hot(logits, targets)
+            targets, kept = _one_hot(logits, targets, ignore_index=self.ignore_index)
         if not targets.is_floating_point():
             targets = targets.to(logits.dtype)
-        return F.binary_cross_entropy_with_logits(logits, targets)
+        return F.binary_cross_entropy_with_logits(logits, targets, weight=None if kept is None else kept.to(logits))
 
 
-def _one_hot(logits: Tensor, labels: Tensor) -> Tensor:
+def _one_hot(logits: Tensor, labels: Tensor, *, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """Targets in the shape of the logits, and which places count: bool (B, 1) or (B, 1, H, W)."""
     if logits.ndim < 2 or labels.shape != logits.shape[:1] + logits.shape[2:]:
         raise ValueError(
             f"loss=bce needs targets shaped as the logits {tuple(logits.shape)}, or labels of that shape without "
             f"the second dimension, got {tuple(labels.shape)}"
         )
+    kept = labels != ignore_index
+    labels, kept = labels.where(kept, 0).unsqueeze(1), kept.unsqueeze(1)
     if logits.size(1) == 1:
-        return labels.unsqueeze(1)
-    return torch.zeros_like(logits).scatter(1, labels.long().unsqueeze(1), 1.0)
+        return labels, kept
+    return torch.zeros_like(logits).scatter(1, labels.long(), 1.0), kept

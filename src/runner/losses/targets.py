@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, cast
 
 from torch import Tensor, nn
 
 Targets = Literal["classes", "image", "any"]
+Weight = Tensor | int
 
 _OF_TORCH: dict[Targets, tuple[type[nn.Module], ...]] = {
     "classes": (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss),
@@ -25,8 +27,21 @@ def targets_of(loss: nn.Module) -> Targets:
     return next((targets for targets, kinds in _OF_TORCH.items() if isinstance(loss, kinds)), "any")
 
 
-def weight_of(loss: nn.Module, targets: Tensor) -> Tensor | int:
-    """The weight with which a batch's loss enters a mean over batches: its samples, unless the loss says otherwise."""
+def weight_of(loss: nn.Module, targets: Tensor) -> Weight | Mapping[str, Weight]:
+    """The weight with which a batch's loss enters a mean over batches: its samples, unless the loss says otherwise.
+
+    One for each term, where a loss has terms.
+    """
     own = getattr(loss, "weight_of", None)
-    weight: Tensor | int = len(targets) if own is None else own(targets)
+    weight: Weight | Mapping[str, Weight] = len(targets) if own is None else own(targets)
     return weight
+
+
+def uneven(loss: nn.Module | None, *, ignoring: bool) -> bool:
+    """Whether samples count differently, so that the mean over two batches is not the mean of their means.
+
+    ``ignoring``: there are labels that do not count.
+    """
+    parts = getattr(loss, "parts", None)
+    alone = parts.values() if isinstance(parts, nn.ModuleDict) else (loss,)
+    return any(getattr(part, "uneven", False) or (ignoring and hasattr(part, "weight_of")) for part in alone)

@@ -5,6 +5,7 @@ from runner.metrics.factories import (
     average_precision,
     confusion_matrix,
     f1,
+    mean_average_precision,
     mse,
     precision,
     precision_at_k,
@@ -13,6 +14,7 @@ from runner.metrics.factories import (
     top5,
 )
 from runner.metrics.metrics import Metrics
+from runner.metrics.segmentation import dice, iou, pixel_precision, pixel_recall
 from runner.metrics.tokens import bleu, exact_match, token_accuracy
 
 __all__ = [
@@ -21,9 +23,13 @@ __all__ = [
     "average_precision",
     "bleu",
     "confusion_matrix",
+    "dice",
     "exact_match",
     "f1",
+    "iou",
     "mse",
+    "pixel_precision",
+    "pixel_recall",
     "precision",
     "precision_at_k",
     "recall",

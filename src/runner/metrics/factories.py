@@ -6,6 +6,8 @@ seconds. What is a plain mean over samples does without it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -99,6 +101,18 @@ def precision_at_k(*, k: int | None = None) -> Metric:
     from runner.metrics.ranking import Ranking, precision_at
 
     return Ranking(precision_at(k))
+
+
+def mean_average_precision(*, class_metrics: bool = False, class_names: Sequence[str] = ()) -> Metric:
+    """Of found boxes: COCO's average precision, see ``BoxPrecision``; with ``class_metrics`` also of each class.
+
+    Raises ``ValueError`` where pycocotools is not installed.
+    """
+    if find_spec("pycocotools") is None:
+        raise ValueError("metrics=map needs the package pycocotools; install runner[detection]")
+    from runner.metrics.detection import BoxPrecision
+
+    return BoxPrecision(class_names=class_names if class_metrics else ())
 
 
 def _classwise(kind: str, num_classes: int, average: str, ignore_index: int | None, **others: Any) -> Metric:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from runner.losses.targets import Weight
+from runner.losses.terms import Loss, named
 from runner.metrics.sample_mean import SampleMean
 from runner.ranks import Alone, Ranked
 
@@ -29,6 +31,7 @@ class Metrics:
         self._known: dict[str, Tensor] | None = None  # what was computed last
         self._sums: dict[str, Tensor] = {}
         self._weights: dict[str, Tensor | int] = {}
+        self._terms: tuple[str, ...] = ()  # of the loss
         self._device = torch.device("cpu")
 
     def update(self, predictions: Tensor, targets: Tensor) -> None:
@@ -56,10 +59,21 @@ class Metrics:
             self._sums[name].add_(value.detach(), alpha=weight)
         self._weights[name] = self._weights[name] + weight
 
+    def loss(self, loss: Loss, weight: Weight | Mapping[str, Weight]) -> None:
+        """Add what the task minimises to the mean "loss", and each term of it to a mean of its own.
+
+        ``weight`` is that of ``mean``; one for each term, where they weigh the batch differently. "loss" is the sum of
+        the terms' means.
+        """
+        for name, value in {"loss": loss}.items() if isinstance(loss, Tensor) else loss.items():
+            self.mean(name, value, weight[name] if isinstance(weight, Mapping) else weight)
+        self._terms = named(loss)
+
     def reset(self) -> None:
         """Forget everything that was added."""
         for metric in self.metrics.values():
             metric.reset()
+        self._terms = ()
         self._sums.clear()
         self._weights.clear()
         self._known = None
@@ -77,6 +91,8 @@ class Metrics:
     def compute(self) -> dict[str, float]:
         """Everything that is one number: the means, then the metrics that saw a batch."""
         scalars = {name: total / weight for name, (total, weight) in self._whole().items()}
+        if terms := self.ranks.named(list(self._terms)):
+            scalars = {"loss": torch.stack([scalars[name] for name in terms]).sum()} | scalars
         self._known = self._values()
         scalars |= {name: value for name, value in self._known.items() if value.ndim == 0}
         if not scalars:
@@ -100,13 +116,12 @@ class Metrics:
             warnings.filterwarnings("ignore", message=".*NaN values found in confusion matrix")
             warnings.filterwarnings("ignore", message=".*was called before the ``update`` method")  # on a rank without
             names = self.ranks.named([name for name, metric in self.metrics.items() if metric.update_called])
-            values = {name: self._computed(self.metrics[name]) for name in names}
-        for name, value in values.items():
-            if not isinstance(value, Tensor):
-                raise ValueError(f"metrics.{name} must give one tensor, got {type(value).__name__}")
+            values: dict[str, Tensor] = {}
+            for name in names:
+                values |= _named(name, self._computed(self.metrics[name]))
         return values
 
-    def _computed(self, metric: Metric | SampleMean) -> Tensor:
+    def _computed(self, metric: Metric | SampleMean) -> object:
         """torchmetrics' own add up the ranks by themselves."""
         if isinstance(metric, SampleMean):
             metric = copy.copy(metric)
@@ -114,8 +129,16 @@ class Metrics:
             whole = self.ranks.summed({str(place): (number, metric.count) for place, number in enumerate(numbers)})
             metric.total = torch.stack([total for total, _ in whole.values()]).view_as(metric.total)
             metric.count = torch.as_tensor(whole["0"][1])
-        value: Tensor = metric.compute()
-        return value
+        return metric.compute()
+
+
+def _named(name: str, value: object) -> dict[str, Tensor]:
+    """A metric measures a tensor, or a dict of them: each is called ``<name>_<key>``, that of the key "" ``<name>``."""
+    given = value if isinstance(value, dict) else {"": value}
+    for one in given.values():
+        if not isinstance(one, Tensor):
+            raise ValueError(f"metrics.{name} must give one tensor or a dict of them, got {type(one).__name__}")
+    return {f"{name}_{key}" if key else name: one for key, one in given.items()}
 
 
 def _widest(device: torch.device) -> torch.dtype:

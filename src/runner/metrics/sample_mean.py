@@ -12,6 +12,8 @@ from torch import Tensor
 Values = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
 """From predictions and targets to one value each, and which of them count; None: all."""
 
+Measured = Tensor | dict[str, Tensor]
+
 
 class SampleMean:
     """The mean of ``values`` over all that was added, behind what ``Metrics`` uses of torchmetrics' interface.
@@ -20,9 +22,12 @@ class SampleMean:
     """
 
     def __init__(
-        self, values: Values, *, finish: Callable[[Tensor], Tensor] | None = None, columns: int | None = None
+        self, values: Values, *, finish: Callable[[Tensor], Measured] | None = None, columns: int | None = None
     ) -> None:
-        """``finish`` is applied to the mean; with ``columns``, to those of all columns of values (B, columns)."""
+        """``finish`` is applied to the mean; with ``columns``, to those of all columns of values (B, columns).
+
+        It may give several values by name; "" is the metric's own.
+        """
         self.values = values
         self.finish = finish
         self.total = torch.zeros(() if columns is None else columns, dtype=torch.float64)
@@ -41,7 +46,7 @@ class SampleMean:
         self.total.add_(values.sum(0 if self.total.ndim else None, dtype=self.total.dtype))
         self.update_called = True
 
-    def compute(self) -> Tensor:
+    def compute(self) -> Measured:
         """0 when nothing counted."""
         mean = self.total / self.count.clamp(min=1)
         return mean if self.finish is None else self.finish(mean)

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from runner.models.lenet import LeNet
     from runner.models.mlp import MLP
     from runner.models.pca import PCA
+    from runner.models.pidnet import PIDNet
     from runner.models.pix2pix import Pix2pix
     from runner.models.resnet import ResNet, WideResNet
     from runner.models.transformer_seq2seq import TransformerSeq2Seq
     from runner.models.unet import UNet
+    from runner.models.unet3d import ResidualUNet3D, UNet3D
     from runner.models.vae import VAE
     from runner.models.vgg import VGG
     from runner.models.vit import ViT
@@ -37,10 +39,13 @@ __all__ = [
     "AttentionSeq2Seq",
     "CycleGAN",
     "LeNet",
+    "PIDNet",
     "Pix2pix",
     "ResNet",
+    "ResidualUNet3D",
     "TransformerSeq2Seq",
     "UNet",
+    "UNet3D",
     "ViT",
     "WideResNet",
 ]
@@ -56,10 +61,13 @@ _MODULE_OF = {
     "LeNet": "lenet",
     "MLP": "mlp",
     "PCA": "pca",
+    "PIDNet": "pidnet",
     "Pix2pix": "pix2pix",
     "ResNet": "resnet",
+    "ResidualUNet3D": "unet3d",
     "TransformerSeq2Seq": "transformer_seq2seq",
     "UNet": "unet",
+    "UNet3D": "unet3d",
     "VAE": "vae",
     "VGG": "vgg",
     "ViT": "vit",

@@ -80,7 +80,7 @@ def _build(
             model = models.get_model(name, **settings)
         model = model.to(device)
     small = stem == "small" or (stem == "auto" and min(image_size) <= _SMALL_UP_TO_PIXELS)
-    _adapt_stem(model, in_channels, small=small)
+    adapt_stem(model, in_channels, small=small)
     return model
 
 
@@ -95,7 +95,8 @@ def _settings(name: str, image_size: tuple[int, int]) -> dict[str, Any]:
     return {}
 
 
-def _adapt_stem(model: nn.Module, in_channels: int, *, small: bool) -> None:
+def adapt_stem(model: nn.Module, in_channels: int, *, small: bool) -> None:
+    """Give the first convolution ``in_channels``; ``small``: keep the resolution there, see ``classifier``."""
     path, convolution = next((path, module) for path, module in model.named_modules() if isinstance(module, nn.Conv2d))
     strided = convolution.stride == (2, 2)
     if in_channels != convolution.in_channels:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from runner.batch import Batch
     from runner.plan import Plan
     from runner.tasks.task import Task
@@ -30,6 +32,7 @@ class RunInfo:
     sample: Batch | None = None  # a fixed validation batch, prepared for the model, on the device
     mean: Sequence[float] = ()  # per channel: a picture's pixels in [0, 1] are value * std + mean
     std: Sequence[float] = ()
+    class_names: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Outcome:
     step: int
     metrics: Mapping[str, float]  # the final scores: {"test/accuracy": …}; empty unless completed
     reason: str = ""
+    tables: Mapping[str, Tensor] = field(default_factory=dict)  # {"test/confusion_matrix": (K, K)}, like the metrics
 
 
 class Observer(Protocol):

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.observers.observer import EvaluationRecord, Outcome, RunInfo, StepRecord
+from runner.observers.pictures import Pictures
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from torch.utils.tensorboard import SummaryWriter
 
 
@@ -22,14 +23,22 @@ class TensorBoard:
 
     Scalars: of evaluations under the metrics' own names; of logged steps the losses as ``<name>_step``, the learning
     rates, ``samples_per_s`` and ``memory_gib``. The configuration as text. For a completed run its hparams
-    with the final scores, in a file of their own. With ``histograms``, the trained weights at each evaluation. A
+    with the final scores, in a file of their own. The task's pictures of ``pictures`` samples, 0 for none, under their
+    names after ``pictures/``, at the first evaluation and at each ``every_evaluations``-th one; square tables of the
+    test part under their own. With ``histograms``, the trained weights at each evaluation. A
     resumed run first takes away the final scores of before, and hides what was written after the step at which it
     goes on; one from step 0 starts anew. Raises ``ValueError`` when the run has no folder, or TensorBoard is not
     installed.
     """
 
-    def __init__(self, histograms: bool = False) -> None:
+    def __init__(self, histograms: bool = False, pictures: int = 16, every_evaluations: int = 1) -> None:
+        if pictures < 0 or every_evaluations < 1:
+            raise ValueError(
+                "logger.tensorboard needs pictures >= 0 and every_evaluations >= 1, got "
+                f"pictures={pictures} and every_evaluations={every_evaluations}; set pictures=0 for none"
+            )
         self.histograms = histograms
+        self.pictures = Pictures(count=pictures, every_evaluations=every_evaluations)
         self._folder: Path | None = None
         self._writer: SummaryWriter | None = None
         self._hparams: dict[str, str | float | int] = {}
@@ -55,6 +64,7 @@ class TensorBoard:
             self._writer.add_text("config", f"```yaml\n{run.config_text}\n```", 0)
         self._hparams = _flat(run.hparams)
         self._task = run.task
+        self.pictures.started(run)
         self._writer.flush()
 
     def logged(self, record: StepRecord) -> None:
@@ -67,6 +77,9 @@ class TensorBoard:
     def evaluated(self, record: EvaluationRecord) -> None:
         if self.histograms:
             self._weights(record.step)
+        assert self._writer is not None, "started comes first"
+        for name, grid in self._grids(record.step).items():
+            _add_image(self._writer, f"pictures/{name}", grid, record.step)
         self._scalars(record.metrics, record.step)
 
     def finished(self, outcome: Outcome) -> None:
@@ -77,6 +90,10 @@ class TensorBoard:
         self._writer.close()
         self._writer = None
         self._task = None
+        self.pictures.finished()
+
+    def _grids(self, step: int) -> dict[str, Tensor]:
+        return self.pictures.drawn(step) if self.pictures.count else {}
 
     def _scalars(self, values: Mapping[str, float], step: int) -> None:
         assert self._writer is not None, "started comes first"
@@ -95,6 +112,8 @@ class TensorBoard:
                 writer.file_writer.add_summary(summary, outcome.step)
             for name, value in outcome.metrics.items():
                 writer.add_scalar(name, value, outcome.step)
+            for name, picture in self.pictures.tables(outcome).items():
+                _add_image(writer, name, picture, outcome.step)
 
     def _weights(self, step: int) -> None:
         assert self._writer is not None, "started comes first"
@@ -103,6 +122,11 @@ class TensorBoard:
             values = parameter.detach().float()
             if parameter.requires_grad and values.numel() and bool(values.isfinite().all()):  # host sync
                 self._writer.add_histogram(f"weights/{name}", values, step)
+
+
+def _add_image(writer: SummaryWriter, name: str, picture: Tensor, step: int) -> None:
+    """Grey from one or two channels, colour from the first three of more."""
+    writer.add_image(name, picture[: 1 if len(picture) < 3 else 3], step)
 
 
 def _wait_for_another_second(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from runner.batch import Batch
 from runner.data.prepare import Prepare
-from runner.data.source import AnySpec, Splits
+from runner.data.source import AnySpec, MaskSpec, Splits
+from runner.losses.terms import Loss, named, total
 from runner.metrics import Metrics
 from runner.randomness import Randomness
 from runner.tasks.task import Task
@@ -30,6 +31,9 @@ class Recorder:
 
     def mean(self, name: str, value: Tensor, weight: Tensor | int) -> None:  # noqa: ARG002
         self.means.append(name)
+
+    def loss(self, loss: Loss, weight: object) -> None:  # noqa: ARG002
+        self.means += ["loss", *named(loss)]
 
     def update(self, *tensors: Tensor) -> None:
         self.given.append(tensors)
@@ -52,6 +56,9 @@ def watched(task: Task, batch: tuple[Tensor, ...], spec: AnySpec) -> Iterator[No
             raise ValueError(f"the model gives {given}, but scores {(len(batch[0]), spec.num_classes)} are needed")
         if task.output == "image" and given != size:
             raise ValueError(f"the model gives {given}, but images {size} are needed")
+        needed = (size[0], spec.num_classes, *size[2:])
+        if task.output == "pixels" and given != needed:
+            raise ValueError(f"the model gives {given}, but scores of pixels {needed} are needed")
 
     hook = model.register_forward_hook(look)
     try:
@@ -67,9 +74,11 @@ def one_step(task: Task, batch: Batch) -> Recorder:
         if name not in networks:
             known = ", ".join(networks) or "none"
             raise ValueError(f"{type(task).__name__} yields a loss for {name!r}, but its networks are {known}")
-        if loss.ndim:
-            raise ValueError(f"the loss of {name!r} must be one number, got the shape {tuple(loss.shape)}")
-        torch.autograd.backward(loss)
+        terms = {name: loss} if isinstance(loss, Tensor) else {f"{name}'s {term}": loss[term] for term in named(loss)}
+        for term, value in terms.items():
+            if value.ndim:
+                raise ValueError(f"the loss of {term!r} must be one number, got the shape {tuple(value.shape)}")
+        torch.autograd.backward(total(loss))
         recorder.steps[name] += 1
     task.eval()
     with torch.no_grad():
@@ -77,16 +86,17 @@ def one_step(task: Task, batch: Batch) -> Recorder:
     return recorder
 
 
-def smallest_batch(size: int, batch_size: int, micro_batches: int, world_size: int = 1) -> int:
+def smallest_batch(batch_sizes: Iterable[int], micro_batches: int, world_size: int = 1) -> int:
     """The fewest samples that one process computes at once: batch norm cannot do with one."""
-    batches = [batch_size, *([size % batch_size] if size % batch_size else [])]
-    own = [max(1, batch // world_size) for batch in batches]
+    own = [max(1, batch // world_size) for batch in batch_sizes]
     return min(batch // min(micro_batches, batch) for batch in own)
 
 
 def example(splits: Splits, device: str, samples: int) -> Tensors:
     """A batch with the shapes and types of the training part, without its content; an image first, as prepared."""
     images, *rest = splits.train[0]
+    if isinstance(splits.spec, MaskSpec):
+        rest = [tensor.long() for tensor in rest]
     prepared = torch.float32 if images.dtype == torch.uint8 else images.dtype
     batch = torch.zeros(samples, *images.shape, dtype=prepared, device=device)
     return batch, *(torch.zeros(samples, *tensor.shape, dtype=tensor.dtype, device=device) for tensor in rest)
@@ -107,5 +117,6 @@ def first_samples(splits: Splits, samples: int) -> Tensors:
     """The first of the training part as a model sees them, but for the augmentation."""
     rows = [splits.train[place] for place in range(samples)]
     batch = tuple(torch.stack(column) for column in zip(*rows, strict=True))
-    prepare = Prepare(splits.mean or None, splits.std or None, randomness=Randomness(0), device=torch.device("cpu"))
+    statistics, cpu = (splits.mean or None, splits.std or None), torch.device("cpu")
+    prepare = Prepare(*statistics, spec=splits.spec, randomness=Randomness(0), device=cpu)
     return prepare.evaluate(batch)

@@ -45,7 +45,13 @@ def target_problems(cfg: DictConfig) -> list[Problem]:
 def _nodes(cfg: DictConfig) -> Iterator[tuple[str, Any, set[str], tuple[str, ...]]]:
     for group in ONE:
         node = cfg[group]
-        yield group, plain(node) if isinstance(node, DictConfig) else node, FACTS.get(group, set()), ()
+        node = plain(node) if isinstance(node, DictConfig) else node
+        yield group, node, FACTS.get(group, set()), ()
+        if group == "dataset" and isinstance(node, dict):  # of several data sets, each
+            inner = node.get("sets")
+            for name, described in inner.items() if isinstance(inner, dict) else ():
+                if isinstance(described, dict) and "_target_" in described:
+                    yield f"dataset.sets.{name}", described, set(), ()
     for group in NAMED:
         for name, node in (cfg[group] or {}).items():
             if node is not None:

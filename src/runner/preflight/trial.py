@@ -15,8 +15,10 @@ from omegaconf import DictConfig
 from runner.composition import make_plan
 from runner.config import build
 from runner.data.augment import check_changes
+from runner.data.order import TrainingOrder
 from runner.data.placement import check_resident
 from runner.data.source import Splits
+from runner.losses.targets import uneven
 from runner.metrics import Metrics
 from runner.numerics import resolve_device
 from runner.optim import Scheduler
@@ -124,10 +126,15 @@ class Trial:
                 Problem("trainer.batch_size", trainer.batch_size, text, f"set trainer.batch_size to at most {size}")
             )
             return None
-        return self._try("trainer", lambda: make_plan(trainer, -(-size // trainer.batch_size)))
+        return self._try("trainer", lambda: make_plan(trainer, self._order().steps_per_epoch))
+
+    def _order(self) -> TrainingOrder:
+        return TrainingOrder.of(self.splits, self.cfg.trainer.batch_size)
 
     def _task(self) -> Task | None:
         spec = self.splits.spec
+        if self._try("task", lambda: build.check_examples(self.cfg, spec) is None) is None:
+            return None
         model = self._try("model", lambda: build.build_model(self.cfg, spec))
         loss = self._try("loss", lambda: build.build_loss(self.cfg, spec))
         if model is None or loss is None:
@@ -144,19 +151,19 @@ class Trial:
             schedules = made or []
         trainer = self.cfg.trainer
         together = world_size_of(trainer.nproc)
-        if getattr(getattr(task, "loss", None), "uneven", False):
+        if uneven(getattr(task, "loss", None), ignoring=self.splits.ignore_index is not None):
             text = "cannot split a loss in which samples count differently (class weights, ignore_index)"
             for key, parts in (("trainer.micro_batches", trainer.micro_batches), ("trainer.nproc", together)):
                 if parts > 1:
                     self.problems.append(Problem(key, parts, text, "set it to 1"))
-        samples = smallest_batch(len(self.splits.train), trainer.batch_size, trainer.micro_batches, together)
-        samples = min(samples, SAMPLES)
+        samples = min(SAMPLES, smallest_batch(self._order().batch_sizes, trainer.micro_batches, together))
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in example(self.splits, "meta", samples))
         what = f"a training step on a batch of {shapes} fails: "
         recorder = self._try("model", lambda: self._used(task, samples), what=what)
         if recorder is None:
             return None
         names = set(recorder.means) | self._measured(recorder, task)
+        names |= {f"{of_set}/{name}" for of_set in self.splits.sets.get("valid", ()) for name in names}
         networks = task.networks()
         losses = [loss_label(name, alone=len(networks) == 1) for name in networks]
         self._monitors(schedules, [*(f"valid/{name}" for name in sorted(names)), *losses])
@@ -196,13 +203,19 @@ class Trial:
     def _measured(self, recorder: Recorder, task: Task) -> set[str]:
         names: set[str] = set()
         for name, node in self.cfg.metrics.items():
-            if not recorder.given or (task.output in ("image", "tokens") and node.get("_target_") in OF_CLASSES):
+            if not recorder.given or (task.output in ("image", "tokens", "boxes") and node.get("_target_") in OF_CLASSES):
                 text = f"measures nothing that {type(task).__name__} gives"
                 self.problems.append(Problem(f"metrics.{name}", None, text, f"take {name} out of metrics=[…]"))
                 continue
 
+            ignored = self.splits.ignore_index
+            if ignored is not None and node.get("ignore_index", ignored) != ignored:
+                text, remedy = "counts labels that do not count", f"set metrics.{name}.ignore_index={ignored}"
+                self.problems.append(Problem(f"metrics.{name}.ignore_index", node.ignore_index, text, remedy))
+                continue
+
             def measure(name: str = str(name), node: Any = node) -> dict[str, float]:
-                metric = Metrics({name: build.instantiate(node, num_classes=self.splits.spec.num_classes)})
+                metric = Metrics({name: build.instantiate(node, **self.splits.measured())})
                 for tensors in recorder.given:
                     metric.update(*(torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu") for tensor in tensors))
                 return metric.compute()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,9 +82,7 @@ def _parameters_of(module: nn.Module) -> dict[str, Layer]:
 
 def _measure(module: nn.Module, inputs: Batch, layers: dict[str, Layer]) -> None:
     """Run ``module`` once and fill in shapes and FLOPs."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    counter = FlopCounterMode(display=False)
+    counter = _flop_counter()
     open_calls: list[list[int]] = []  # for each module being called: FLOPs before it, FLOPs of its children
 
     def hook(layer: Layer, child: nn.Module) -> None:
@@ -108,6 +108,21 @@ def _measure(module: nn.Module, inputs: Batch, layers: dict[str, Layer]) -> None
                 pass
         else:
             module(*inputs) if isinstance(inputs, (tuple, list)) else module(inputs)
+
+
+def _flop_counter() -> FlopCounterMode:
+    """Torch's, which imports triton for kernels written in it, a fifth of a second: no layer of a module is one."""
+    first = "triton" not in sys.modules
+    log = logging.getLogger("torch.utils.flop_counter")  # it would warn of its absence
+    if first:
+        log.disabled, sys.modules["triton"] = True, None  # type: ignore[assignment]
+    try:
+        from torch.utils.flop_counter import FlopCounterMode
+    finally:
+        if first:
+            log.disabled = False
+            del sys.modules["triton"]
+    return FlopCounterMode(display=False)
 
 
 @contextmanager

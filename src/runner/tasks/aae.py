@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from runner.batch import Batch, tensors
-from runner.tasks.pixels import as_images, check_pixels
+from runner.losses import weight_of
+from runner.losses.terms import Loss
+from runner.tasks.pixels import as_images, check_pixels, error_map
 from runner.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class AAE(Task):
     """
 
     output = "image"
+    examples = ("images",)
     picture_codes: Tensor
 
     def __init__(
@@ -68,12 +71,13 @@ class AAE(Task):
         if model.categories:
             self.classifier = nn.Sequential(encoder)
         self.loss = loss
+        self.pixel_range = pixel_range
         self.categories, self.latent_dim = model.categories, model.latent_dim
         style = torch.randn(pictures_count, self.latent_dim, generator=torch.Generator().manual_seed(0))
         category = torch.arange(pictures_count) % max(self.categories, 1)
         self.register_buffer("picture_codes", self._joined(category, style))
 
-    def losses(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
+    def losses(self, batch: Batch) -> Iterator[tuple[str, Loss]]:
         images, *rest = tensors(batch)
         yield "autoencoder", self.loss(self.autoencoder(images), images)
         codes = self.generator(images)
@@ -90,7 +94,7 @@ class AAE(Task):
         outputs = self.autoencoder(images).float()
         on_prior, on_codes = (self.discriminator(some).float() for some in (self._prior(images), codes))
         judged = {True: _cross_entropy(on_prior, real=True), False: _cross_entropy(on_codes, real=False)}
-        metrics.mean("loss", self.loss(outputs, images), weight=count)
+        metrics.loss(self.loss(outputs, images), weight=weight_of(self.loss, images))
         metrics.mean("discriminator_loss", judged[True] + judged[False], weight=count)
         metrics.mean("generator_loss", _cross_entropy(on_codes, real=True), weight=count)
         metrics.mean("prior_score", on_prior.sigmoid().mean(), weight=count)  # D(z), z drawn from the prior
@@ -104,8 +108,9 @@ class AAE(Task):
         """ "generated" is of the same codes each time; of categorical ones picture i shows category i modulo K."""
         images = next(tensors(batch))
         drawn = self.autoencoder.decode(self.picture_codes)  # type: ignore[operator]
-        shown = {"reconstruction": self.autoencoder(images), "generated": drawn}
-        return {"input": images, **{name: as_images(outputs, self.loss) for name, outputs in shown.items()}}
+        rebuilt = as_images(self.autoencoder(images), self.loss)
+        errors = error_map(rebuilt, images, self.pixel_range)
+        return {"input": images, "reconstruction": rebuilt, "error": errors, "generated": as_images(drawn, self.loss)}
 
     def _prior(self, like: Tensor) -> Tensor:
         """Codes (B, categories + latent_dim) drawn from the prior."""

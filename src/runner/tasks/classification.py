@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from runner.losses import targets_of, weight_of
+from runner.losses.terms import Loss
 from runner.tasks.task import Task
 from runner.tasks.views import VIEWS, averaged
 
@@ -24,6 +25,7 @@ class Classification(Task):
     """
 
     output = "classes"
+    examples = ("images",)
 
     def __init__(self, model: nn.Module, loss: nn.Module, *, tta: str = "none") -> None:
         super().__init__()
@@ -38,12 +40,12 @@ class Classification(Task):
         self.loss = loss
         self.tta = tta
 
-    def losses(self, batch: tuple[Tensor, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    def losses(self, batch: tuple[Tensor, Tensor]) -> Iterator[tuple[str, Loss]]:
         images, labels = batch
         yield "model", self.loss(self.model(images), labels)
 
     def scores(self, batch: tuple[Tensor, Tensor], metrics: Metrics) -> None:
         images, labels = batch
         logits = averaged(self.model, images, views=self.tta)
-        metrics.mean("loss", self.loss(logits, labels), weight=weight_of(self.loss, labels))
+        metrics.loss(self.loss(logits, labels), weight=weight_of(self.loss, labels))
         metrics.update(logits, labels)

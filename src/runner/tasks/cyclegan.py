@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from runner.batch import Batch
+from runner.losses.terms import Loss
 from runner.tasks.adversaries import adversarial, judged
 from runner.tasks.image_pool import ImagePool
 from runner.tasks.pairs import pair, shown
@@ -44,6 +45,7 @@ class CycleGAN(Task):
     """
 
     output = "image"
+    examples = ("pairs of images",)
 
     def __init__(
         self,
@@ -80,18 +82,18 @@ class CycleGAN(Task):
         self.input_pool = ImagePool(pool_size, channels=model.in_channels, image_size=model.image_size)
         self.target_pool = ImagePool(pool_size, channels=model.out_channels, image_size=model.image_size)
 
-    def losses(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
+    def losses(self, batch: Batch) -> Iterator[tuple[str, Loss]]:
         inputs, targets = pair(batch, **self.channels)
         there, back = self.generators["there"], self.generators["back"]
         of_input, of_target = self.discriminators["input"], self.discriminators["target"]
         drawn_targets, drawn_inputs = there(inputs).float(), back(targets).float()
         on_targets, on_inputs = of_target(drawn_targets).float(), of_input(drawn_inputs).float()
-        loss = self.loss.generator(on_targets) + self.loss.generator(on_inputs)
-        loss = loss + self.cycle_weight * _error((back(drawn_targets), inputs), (there(drawn_inputs), targets))
+        terms = {"adversarial": self.loss.generator(on_targets) + self.loss.generator(on_inputs)}
+        terms["cycle"] = self.cycle_weight * _error((back(drawn_targets), inputs), (there(drawn_inputs), targets))
         if self.identity_weight:
             same = _error((there(targets), targets), (back(inputs), inputs))
-            loss = loss + self.cycle_weight * self.identity_weight * same
-        yield "generators", loss
+            terms["identity"] = self.cycle_weight * self.identity_weight * same
+        yield "generators", terms
         earlier_targets = self.target_pool.exchange(drawn_targets)
         earlier_inputs = self.input_pool.exchange(drawn_inputs)
         lost_on_targets = judged(self.loss, of_target, real=targets, drawn=earlier_targets)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.batch import Batch, tensors
+from runner.losses.terms import Loss
 from runner.metrics import Metrics
 from runner.tasks.adversaries import adversarial, judged
 from runner.tasks.latent_walk import INTERPOLATIONS, walk
@@ -37,6 +38,7 @@ class GAN(Task):
     """
 
     output = "image"
+    examples = ("images",)
     picture_noise: Tensor
 
     def __init__(
@@ -68,7 +70,7 @@ class GAN(Task):
         seed = torch.Generator().manual_seed(0)
         self.register_buffer("picture_noise", torch.randn(pictures_count, self.latent_dim, generator=seed))
 
-    def losses(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
+    def losses(self, batch: Batch) -> Iterator[tuple[str, Loss]]:
         real = next(tensors(batch))
         for _ in range(self.discriminator_steps):
             drawn = self.generator(self._noise(real))

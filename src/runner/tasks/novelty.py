@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from runner.tasks.pixels import as_images, check_pixels, full_precision
+from runner.losses import weight_of
+from runner.losses.terms import Loss, total
+from runner.tasks.pixels import as_images, check_pixels, error_map, full_precision
 from runner.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class Novelty(Task):
     """
 
     output = "image"
+    examples = ("images",)
     novel: Tensor
     code_mean: Tensor
     code_products: Tensor
@@ -62,6 +65,7 @@ class Novelty(Task):
             )
         self.model = model
         self.loss = loss
+        self.pixel_range = pixel_range
         self.score = score
         self.ranked: list[tuple[Tensor, Tensor]] = []
         self.register_buffer("novel", torch.tensor(list(novel_classes)), persistent=False)
@@ -77,7 +81,7 @@ class Novelty(Task):
         super().train(mode)
         return self
 
-    def losses(self, batch: tuple[Tensor, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    def losses(self, batch: tuple[Tensor, Tensor]) -> Iterator[tuple[str, Loss]]:
         images, _ = batch
         if self.score == "mahalanobis":
             self._remember(images)
@@ -86,7 +90,7 @@ class Novelty(Task):
     def scores(self, batch: tuple[Tensor, Tensor], metrics: Metrics) -> None:
         images, labels = batch
         outputs = self.model(images).float()
-        metrics.mean("loss", self.loss(outputs, images), weight=len(images))
+        metrics.loss(self.loss(outputs, images), weight=weight_of(self.loss, images))
         score = self._distance(images) if self.score == "mahalanobis" else self._error(outputs, images)
         novel = (labels.unsqueeze(1) == self.novel).any(1)
         metrics.update(score, novel)
@@ -95,12 +99,11 @@ class Novelty(Task):
     def pictures(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         images, _ = batch
         rebuilt = as_images(self.model(images), self.loss)
-        return {"input": images, "reconstruction": rebuilt}
+        return {"input": images, "reconstruction": rebuilt, "error": error_map(rebuilt, images, self.pixel_range)}
 
     def _error(self, outputs: Tensor, images: Tensor) -> Tensor:
         def alone(output: Tensor, image: Tensor) -> Tensor:
-            loss: Tensor = self.loss(output.unsqueeze(0), image.unsqueeze(0))
-            return loss
+            return total(self.loss(output.unsqueeze(0), image.unsqueeze(0)))
 
         errors: Tensor = torch.vmap(alone)(outputs, images)
         return errors

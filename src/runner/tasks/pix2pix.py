@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from runner.batch import Batch
+from runner.losses.terms import Loss
 from runner.tasks.adversaries import adversarial, judged
 from runner.tasks.pairs import pair, shown
 from runner.tasks.task import Task
@@ -39,6 +40,7 @@ class Pix2pix(Task):
     """
 
     output = "image"
+    examples = ("pairs of images",)
 
     def __init__(self, model: nn.Module, loss: nn.Module, *, l1_weight: float = 100.0) -> None:
         super().__init__()
@@ -55,13 +57,13 @@ class Pix2pix(Task):
         self.l1_weight = l1_weight
         self.channels = {"in_channels": model.in_channels, "out_channels": model.out_channels}
 
-    def losses(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
+    def losses(self, batch: Batch) -> Iterator[tuple[str, Loss]]:
         given, wanted = pair(batch, **self.channels)
         drawn = self.generator(given)
         real, fake = torch.cat([given, wanted], 1), torch.cat([given, drawn], 1)
         yield "discriminator", judged(self.loss, self.discriminator, real=real, drawn=fake) / 2
         fooled = self.loss.generator(self.discriminator(fake).float())
-        yield "generator", fooled + self.l1_weight * F.l1_loss(drawn.float(), wanted)
+        yield "generator", {"adversarial": fooled, "l1": self.l1_weight * F.l1_loss(drawn.float(), wanted)}
 
     def scores(self, batch: Batch, metrics: Metrics) -> None:
         given, wanted = pair(batch, **self.channels)

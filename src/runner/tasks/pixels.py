@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from runner.losses import BinaryCrossEntropy, targets_of
+from runner.losses import BinaryCrossEntropy, WeightedSum, targets_of
 
 
 def check_pixels(task: str, model: nn.Module, loss: nn.Module, pixel_range: tuple[float, float] | None) -> None:
@@ -18,6 +18,8 @@ def check_pixels(task: str, model: nn.Module, loss: nn.Module, pixel_range: tupl
             f"loss {type(loss).__name__} compares scores with labels, but task={task} compares images; "
             "set loss=mse, l1 or smooth_l1"
         )
+    if isinstance(loss, WeightedSum) and any(isinstance(part, BinaryCrossEntropy) for part in loss.parts.values()):
+        raise ValueError("bce takes logits of pixels, which no other loss does; leave it out of loss.parts")
     if not isinstance(loss, BinaryCrossEntropy):
         return
     if not isinstance(getattr(model, "output_activation", nn.Identity()), nn.Identity):
@@ -39,3 +41,13 @@ def full_precision(like: Tensor) -> torch.autocast:
 def as_images(outputs: Tensor, loss: nn.Module) -> Tensor:
     """What a model that minimises ``loss`` shows, as float32: of logits the probabilities."""
     return outputs.float().sigmoid() if isinstance(loss, BinaryCrossEntropy) else outputs.float()
+
+
+def error_map(outputs: Tensor, images: Tensor, pixel_range: tuple[float, float] | None) -> Tensor:
+    """Absolute differences, as means over channels: uint8 (B, 1, H, W), white where they span the ``pixel_range``.
+
+    Without one, that of ``images`` is taken.
+    """
+    low, high = pixel_range or (images.min().item(), images.max().item())
+    errors = (outputs - images).abs().mean(1, keepdim=True) / max(high - low, torch.finfo(torch.float32).tiny)
+    return (255 * errors.clamp(0, 1)).to(torch.uint8)

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from runner.batch import Batch, tensors
-from runner.tasks.pixels import as_images, check_pixels
+from runner.losses import weight_of
+from runner.losses.terms import Loss
+from runner.tasks.pixels import as_images, check_pixels, error_map
 from runner.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ class Reconstruction(Task):
     """
 
     output = "image"
+    examples = ("images", "images with masks", "images with boxes")
 
     def __init__(
         self,
@@ -46,24 +49,26 @@ class Reconstruction(Task):
             raise ValueError(f"task.mask_fraction must lie in [0, 1), got {mask_fraction}; 0 masks nothing")
         self.model = model
         self.loss = loss
+        self.pixel_range = pixel_range
         self.noise_std = noise_std
         self.mask_fraction = mask_fraction
 
-    def losses(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
+    def losses(self, batch: Batch) -> Iterator[tuple[str, Loss]]:
         images = next(tensors(batch))
         yield "model", self.loss(self.model(self._corrupted(images)), images)
 
     def scores(self, batch: Batch, metrics: Metrics) -> None:
         images = next(tensors(batch))
         outputs = self.model(self._corrupted(images)).float()
-        metrics.mean("loss", self.loss(outputs, images), weight=len(images))
+        metrics.loss(self.loss(outputs, images), weight=weight_of(self.loss, images))
         metrics.update(as_images(outputs, self.loss), images)
 
     def pictures(self, batch: Batch) -> dict[str, Tensor]:
         images = next(tensors(batch))
         given = self._corrupted(images)
         shown = {"input": images} if given is images else {"input": images, "corrupted": given}
-        return {**shown, "reconstruction": as_images(self.model(given), self.loss)}
+        rebuilt = as_images(self.model(given), self.loss)
+        return {**shown, "reconstruction": rebuilt, "error": error_map(rebuilt, images, self.pixel_range)}
 
     def _corrupted(self, images: Tensor) -> Tensor:
         if self.noise_std:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from runner.data.vocabulary import BOS, PAD
 from runner.losses import targets_of, weight_of
+from runner.losses.terms import Loss
 from runner.tasks.decoding import SequenceModel, beam, greedy
 from runner.tasks.task import Task
 
@@ -31,6 +32,7 @@ class Seq2Seq(Task):
     """
 
     output = "tokens"
+    examples = ("sequences of tokens",)
 
     def __init__(
         self,
@@ -60,7 +62,7 @@ class Seq2Seq(Task):
         self.beam_width = beam_width
         self.length_penalty = length_penalty
 
-    def losses(self, batch: tuple[Tensor, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    def losses(self, batch: tuple[Tensor, Tensor]) -> Iterator[tuple[str, Loss]]:
         source, target = batch
         logits = self.model(source, _shifted(target)) if self.teacher_forcing == 1 else self._sampled(source, target)
         yield "model", self.loss(logits.flatten(0, 1), target.flatten())
@@ -69,7 +71,7 @@ class Seq2Seq(Task):
         source, target = batch
         logits = self.model(source, _shifted(target)).float()
         loss = self.loss(logits.flatten(0, 1), target.flatten())
-        metrics.mean("loss", loss, weight=weight_of(self.loss, target.flatten()))
+        metrics.loss(loss, weight=weight_of(self.loss, target.flatten()))
         metrics.update(self.decode(source, length=target.shape[1]), target)
 
     def decode(self, source: Tensor, *, length: int) -> Tensor:

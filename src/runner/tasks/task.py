@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor, nn
 
 from runner.batch import Batch
+from runner.losses.terms import Loss
 
 if TYPE_CHECKING:
     from runner.metrics import Metrics
@@ -22,8 +23,13 @@ class Task(nn.Module):
     output: ClassVar[str] = "classes"
     """What its model's output means, for models that can do several things: "classes", "pixels" or "image"."""
 
-    def losses(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
+    examples: ClassVar[tuple[str, ...]] = ()
+    """The kinds of examples, as specs name them, that it can learn from; none given: preflight does not ask."""
+
+    def losses(self, batch: Batch) -> Iterator[tuple[str, Loss]]:
         """Yield ``(name, loss)`` in the order in which the losses are minimised.
+
+        A loss is one number, or a dict of named terms: their sum is minimised, and each is logged beside it.
 
         ``name`` is that of the network (see ``networks``) whose optimizer takes the step. What stands after a
         ``yield`` is computed after that step was taken.
@@ -35,7 +41,7 @@ class Task(nn.Module):
         raise NotImplementedError
 
     def pictures(self, batch: Batch) -> dict[str, Tensor]:  # noqa: ARG002
-        """Named image batches (B, C, H, W) that show what was learnt, values as the model sees them."""
+        """Named image batches (B, C, H, W) that show what was learnt: values as the model sees them, or uint8."""
         return {}
 
     def networks(self) -> dict[str, nn.Module]:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from runner.batch import Batch, tensors
-from runner.tasks.pixels import as_images, check_pixels
+from runner.losses.terms import Loss, total
+from runner.tasks.pixels import as_images, check_pixels, error_map
 from runner.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class VAE(Task):
     """
 
     output = "image"
+    examples = ("images",)
     picture_noise: Tensor
 
     def __init__(
@@ -64,13 +66,14 @@ class VAE(Task):
             raise ValueError(f"task.beta must not be negative, got {beta}; set task.beta=1.0")
         self.model: nn.Module = model
         self.loss = loss
+        self.pixel_range = pixel_range
         self.beta = beta
         seed = torch.Generator().manual_seed(0)
         self.register_buffer("picture_noise", torch.randn(pictures_count, model.latent_dim, generator=seed))
 
-    def losses(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
+    def losses(self, batch: Batch) -> Iterator[tuple[str, Loss]]:
         _, reconstruction, kl = self._bound(next(tensors(batch)))
-        yield "model", reconstruction + self.beta * kl
+        yield "model", {"reconstruction": reconstruction, "kl": self.beta * kl}
 
     def scores(self, batch: Batch, metrics: Metrics) -> None:
         images = next(tensors(batch))
@@ -89,13 +92,14 @@ class VAE(Task):
         return {
             "input": images,
             "reconstruction": as_images(rebuilt, self.loss),
+            "error": error_map(as_images(rebuilt, self.loss), images, self.pixel_range),
             "generated": as_images(drawn, self.loss),
         }
 
     def _bound(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What codes are decoded to (B, C, H, W), and the two parts of the bound in nats an image."""
         outputs, mean, log_variance = self.model(images)
-        reconstruction = self.loss(outputs.float(), images) * images[0].numel()
+        reconstruction = total(self.loss(outputs.float(), images)) * images[0].numel()
         return outputs, reconstruction, divergence(mean.float(), log_variance.float()).mean()
 
     @property

@@ -26,7 +26,9 @@ class Labelled:
     labels: Tensor
 
     def __getitem__(self, index: Tensor) -> Labelled:
-        return Labelled(self.images[index], self.labels[index])
+        """``index``: int64 (n,), or a mask (N,). Selecting is several times as fast as indexing bytes."""
+        places = index.nonzero()[:, 0] if index.dtype == torch.bool else index
+        return Labelled(self.images.index_select(0, places), self.labels[places])
 
     def resized(self, size: tuple[int, int]) -> Labelled:
         return Labelled(resize(self.images, size), self.labels)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.data.source import PairSpec, Problem, Splits
-from runner.data.sources.image_folder import PARTS, SHOWN, defects, images_in
+from runner.data.sources.image_folder import PARTS, SHOWN, defects
+from runner.data.sources.part_folders import held_out, images_of, listing_digest
 from runner.data.sources.settings import (
     ImageSize,
     fraction_problems,
@@ -94,31 +94,17 @@ class PairedImages:
             return [self.inputs]
         return [self.targets, self.inputs] if self.swapped else [self.inputs, self.targets]
 
-    def _folder(self, pattern: str, part: str) -> Path | None:
-        if "{part}" not in pattern:
-            return Path(self.root).expanduser() / pattern if part == "train" else None
-        folders = (Path(self.root).expanduser() / pattern.replace("{part}", name) for name in PARTS[part])
-        return next((folder for folder in folders if folder.is_dir()), None)
-
     def _images(self, pattern: str, part: str) -> dict[str, Path]:
-        """The images of a part by their names below its folder, without suffix."""
-        folder = self._folder(pattern, part)
-        if folder is None or not folder.is_dir():
-            return {}
-        return {path.relative_to(folder).with_suffix("").as_posix(): path for path in images_in(folder)}
+        return images_of(self.root, pattern, part)
 
     def _parts(self) -> list[str]:
         """The parts that have folders; "train" always counts."""
         return [part for part in PARTS if part == "train" or all(self._images(p, part) for p in self._patterns())]
 
     def load(self) -> Splits:
-        """The digest is SHA-256 over sorted (path, bytes) of all files, not over their content."""
+        """The digest is ``listing_digest``."""
         parts = self._split()
         files = {path for pairs in parts.values() for pair in pairs for path in pair if path is not None}
-        total = hashlib.sha256()
-        root = Path(self.root).expanduser()
-        for path in sorted(files):
-            total.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\n".encode())
         sizes: dict[str, object] = {f"{part}_size": len(pairs) for part, pairs in parts.items()}
         return Splits(
             self._files(parts["train"]),
@@ -127,7 +113,7 @@ class PairedImages:
             spec=self.spec,
             mean=self.spec.mean,
             std=self.spec.std,
-            digest=total.hexdigest(),
+            digest=listing_digest(files, self.root),
             notes={**sizes, "split_seed": self.split_seed},
         )
 
@@ -136,7 +122,8 @@ class PairedImages:
         sides = {part: self._sides(part) for part in self._parts()}
         for part, fraction in (("test", self.test_fraction), ("valid", self.valid_fraction)):
             if part not in sides:
-                kept, held = zip(*(self._held_out(side, fraction, part) for side in sides["train"]), strict=True)
+                halves = (held_out(side, fraction, part=part, seed=self.split_seed) for side in sides["train"])
+                kept, held = zip(*halves, strict=True)
                 sides["train"], sides[part] = list(kept), list(held)
         return {part: _together(of_part) for part, of_part in sides.items()}
 
@@ -144,15 +131,6 @@ class PairedImages:
         """Lists of files, by name: of equal length and order unless the pairing is "none"."""
         of_sides = [self._images(pattern, part) for pattern in self._patterns()]
         return [[images[name] for name in sorted(images)] for images in of_sides]
-
-    def _held_out(self, files: list[Path], fraction: float, part: str) -> tuple[list[Path], list[Path]]:
-        import torch
-
-        from runner.data.splits import hold_out
-
-        labels = torch.zeros(len(files), dtype=torch.int64)
-        kept, held = hold_out(labels, fraction, seed=self.split_seed, purpose=part)
-        return [files[i] for i in kept.tolist()], [files[i] for i in held.tolist()]
 
     def _files(self, pairs: Pairs) -> PairFiles:
         from runner.data.sources.pair_files import PairFiles

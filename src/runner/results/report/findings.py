@@ -136,8 +136,11 @@ def _metrics(scores: Iterable[Mapping[str, float]], directions: Mapping[str, str
 
 
 def _direction(name: str, directions: Mapping[str, str]) -> str:
-    words = set(name.lower().split("_"))
-    return directions.get(name) or ("min" if words & LOWER else "max" if words & HIGHER else "")
+    plain = name.rpartition("/")[2]  # of one of several data sets
+    words = set(plain.lower().split("_"))
+    return (
+        directions.get(name) or directions.get(plain) or ("min" if words & LOWER else "max" if words & HIGHER else "")
+    )
 
 
 def scores(group: Group, metric: Metric) -> Scores:

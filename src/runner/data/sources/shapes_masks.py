@@ -1,0 +1,136 @@
+"""Made-up images of which the class of each pixel is known: discs, squares and triangles in noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner.data.source import Arrays, MaskSpec, Problem, Splits
+from runner.data.sources.settings import (
+    ImageSize,
+    Statistics,
+    image_size_problems,
+    number_problems,
+    require_none,
+    size_or,
+    statistics_problems,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+CLASSES = ("background", "disc", "square", "triangle")
+_MOST = 3  # shapes in an image, and at least one
+_SMALLEST = 16  # pixels of an image: a triangle can be told from a disc then
+_AT_ONCE = 256  # images: distances of more would take gigabytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapesMasks:
+    """One to three shapes of random place, size and brightness, which does not tell the class; later ones lie on top.
+
+    ``noise_std`` is that of each pixel, of 255. ``seed`` is the data's own, not the run's.
+    """
+
+    image_size: ImageSize = 64
+    channels: int = 1
+    noise_std: float = 20.0
+    train_size: int = 1000
+    valid_size: int = 200
+    test_size: int = 200
+    seed: int = 0
+    mean: Statistics = None  # None: computed from the training part
+    std: Statistics = None
+
+    @property
+    def spec(self) -> MaskSpec:
+        return MaskSpec(channels=self.channels, image_size=size_or(self.image_size, (64, 64)), num_classes=len(CLASSES))
+
+    def problems(self) -> list[Problem]:
+        found = [
+            *image_size_problems(self.image_size),
+            *number_problems(1, channels=self.channels, train_size=self.train_size),
+            *number_problems(1, valid_size=self.valid_size, test_size=self.test_size),
+            *number_problems(0, seed=self.seed),
+            *statistics_problems(self.mean, self.std, channels=self.channels),
+        ]
+        if self.noise_std < 0:
+            text = f"must not be negative, got {self.noise_std}"
+            found.append(Problem("noise_std", self.noise_std, text, "set dataset.noise_std=20"))
+        if not image_size_problems(self.image_size) and min(self.spec.image_size) < _SMALLEST:
+            text = f"must be at least {_SMALLEST} pixels, got {self.image_size}"
+            found.append(Problem("image_size", self.image_size, text, f"set dataset.image_size={_SMALLEST}"))
+        return found
+
+    def load(self) -> Splits:
+        """Raises ``ValueError`` for what ``problems`` lists."""
+        from runner.data.sources.in_memory import digest
+        from runner.data.statistics import channel_statistics
+
+        require_none(self.problems())
+        sizes = {"train": self.train_size, "valid": self.valid_size, "test": self.test_size}
+        parts = {name: self._part(name, size) for name, size in sizes.items()}
+        mean, std = self.mean, self.std
+        if mean is None or std is None:
+            mean, std = channel_statistics(parts["train"].tensors[0])
+        return Splits(
+            **parts,
+            spec=self.spec,
+            mean=tuple(mean),
+            std=tuple(std),
+            class_names=CLASSES,
+            digest=digest([tensor for part in parts.values() for tensor in part.tensors]),
+            notes={f"{name}_size": size for name, size in sizes.items()} | {"seed": self.seed},
+        )
+
+    def _part(self, name: str, size: int) -> Arrays:
+        import torch
+
+        from runner.randomness import Randomness
+
+        generator = Randomness(self.seed).generator(f"shapes {name}")
+
+        def chunks() -> Iterator[tuple[Tensor, Tensor]]:
+            for first in range(0, size, _AT_ONCE):
+                count = min(_AT_ONCE, size - first)
+                masks, brightness = drawn(count, self.spec.image_size, generator)
+                clean = brightness[:, None].expand(-1, self.channels, -1, -1)
+                noise = self.noise_std * torch.randn(clean.shape, generator=generator)
+                yield (clean + noise).round_().clamp_(0, 255).byte(), masks
+
+        images, masks = zip(*chunks(), strict=True)
+        return Arrays(torch.cat(images), torch.cat(masks))
+
+
+def drawn(count: int, image_size: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(masks uint8 (count, H, W), brightness float32 (count, H, W) in 0..255), both of one to three shapes."""
+    import torch
+
+    height, width = image_size
+    side = min(height, width)
+    masks = torch.zeros(count, height, width, dtype=torch.uint8)
+    brightness = 40 + 60 * torch.rand(count, 1, 1, generator=generator).expand(count, height, width)
+    shapes = torch.randint(1, _MOST + 1, (count, 1, 1), generator=generator)
+    for number in range(_MOST):
+        kinds = torch.randint(1, len(CLASSES), (count, 1, 1), generator=generator)
+        radius = side * (0.12 + 0.13 * torch.rand(count, 1, 1, generator=generator))
+        places = torch.rand(2, count, 1, 1, generator=generator)
+        value = 150 + 80 * torch.rand(count, 1, 1, generator=generator)
+        down = torch.arange(height).view(-1, 1) + 0.5 - (radius + places[0] * (height - 2 * radius))
+        right = torch.arange(width) + 0.5 - (radius + places[1] * (width - 2 * radius))
+        inside = (_reach(down, right, kinds) <= radius) & (number < shapes)
+        masks = torch.where(inside, kinds.byte(), masks)
+        brightness = torch.where(inside, value, brightness)
+    return masks, brightness
+
+
+def _reach(down: Tensor, right: Tensor, kinds: Tensor) -> Tensor:
+    """How large a shape of each kind must be to hold the pixel (count, H, W): its radius, from centre to corner."""
+    import torch
+
+    disc = (down**2 + right**2).sqrt()
+    square = 2**0.5 * torch.maximum(down.abs(), right.abs())
+    triangle = torch.maximum(2 * down, 3**0.5 * right.abs() - down)
+    return torch.where(kinds == 1, disc, torch.where(kinds == 2, square, triangle))

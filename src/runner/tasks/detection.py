@@ -1,0 +1,78 @@
+"""Boxes about the objects in an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from runner.losses import DetectorLoss
+from runner.losses.terms import Loss
+from runner.tasks.boxes import best_overlaps, lines
+from runner.tasks.overlays import overlay
+from runner.tasks.task import Task
+
+if TYPE_CHECKING:
+    from runner.metrics import Metrics
+
+Boxes = tuple[Tensor, Tensor, Tensor]
+
+
+@runtime_checkable
+class BoxModel(Protocol):
+    """In training mode ``model(images, boxes, labels)`` gives a loss for each of ``loss_names``; in evaluation mode
+    ``model(images)`` gives (B, D, 6): a box, its score and its class in each row, zeros behind the last one.
+    """
+
+    loss_names: tuple[str, ...]
+
+
+class Detection(Task):
+    """Learn boxes (B, M, 4), x1, y1, x2, y2 in pixels, and their classes (B, M) in 1..K, from images (B, C, H, W).
+
+    Both are 0 where an image has no more boxes. The losses are the detector's own, weighted by ``loss`` and logged by
+    name; they exist in training only, so evaluations measure no loss. With micro-batches they are the means over those,
+    which a two-stage detector, whose proposals are sampled for each image, normalises each by itself. ``best_overlap``
+    is the mean, over the true boxes, of the intersection over union with the detection of their class that fits best
+    (Uijlings et al., "Selective search for object recognition", 2013); it asks for no score, as mean average precision
+    does. Pictures show detections with a score from ``shown_score``.
+    Raises ``ValueError`` for a model that is no detector, another loss, and weights of losses that the model lacks.
+    """
+
+    output = "boxes"
+    examples = ("images with boxes",)
+
+    def __init__(self, model: nn.Module, loss: nn.Module, *, shown_score: float = 0.5) -> None:
+        super().__init__()
+        if not isinstance(model, BoxModel):
+            raise ValueError(
+                f"task=detection needs a model that finds boxes, got {type(model).__name__}; "
+                "set model=fasterrcnn_mobilenet or retinanet"
+            )
+        if not isinstance(loss, DetectorLoss):
+            raise ValueError(
+                f"task=detection minimises its model's own losses, got loss {type(loss).__name__}; set loss=detector"
+            )
+        loss.require(model.loss_names)
+        self.model: nn.Module = model
+        self.loss = loss
+        self.shown_score = shown_score
+
+    def losses(self, batch: Boxes) -> Iterator[tuple[str, Loss]]:
+        yield "model", self.loss(self.model(*batch))
+
+    def scores(self, batch: Boxes, metrics: Metrics) -> None:
+        images, boxes, labels = batch
+        found, real = self.model(images), labels > 0
+        overlaps, count = best_overlaps(found, boxes, labels), real.sum()
+        metrics.mean("best_overlap", (overlaps * real).sum() / count.clamp(min=1), weight=count)
+        metrics.update(found, torch.cat([boxes, labels.unsqueeze(2)], 2))
+
+    def pictures(self, batch: Boxes) -> dict[str, Tensor]:
+        images, boxes, labels = batch
+        found, size = self.model(images), images.shape[2:]
+        classes = found[..., 5].long().where(found[..., 4] >= self.shown_score, 0)
+        detected = lines(found[..., :4], classes, image_size=size)
+        return {"boxes": overlay(images, lines(boxes, labels, image_size=size)), "detected": overlay(images, detected)}

@@ -1,0 +1,107 @@
+"""Volumes through the whole runner: checks, the recipe, a large volume predicted in tiles, autoencoders."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from runner.composition import compose as composition
+from runner.config.conf_dir import conf_dir
+from runner.config.schema import register
+from runner.data.sources import ShapeVolumes
+from runner.preflight import Job, check
+from runner.run import run
+from runner.state import State
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "large_volume.py"
+TINY = ("dataset.image_size=12", "dataset.train_size=8", "dataset.valid_size=4", "dataset.test_size=4")
+SHORT = ("dataset=shape_volumes", *TINY, "trainer.steps=2", "trainer.batch_size=4", "augmentation=none")
+SMALL = ("model=unet3d", "model.channels=4", "model.levels=2")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shipped() -> Iterator[None]:
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        yield
+
+
+def composed(*overrides: str) -> DictConfig:
+    return compose("config", overrides=["logger=[]", *overrides])
+
+
+def problems(cfg: DictConfig, folder: Path) -> str:
+    return "\n".join(check([Job("job", cfg, folder / "run")]).lines())
+
+
+def trained(cfg: DictConfig, folder: Path) -> dict[str, float]:
+    folder.mkdir(exist_ok=True)
+    assert problems(cfg, folder) == ""
+    return run(cfg, folder, name="job")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (("task=segmentation", *SHORT, "model=unet"), ""),
+        (("task=segmentation", *SHORT, "model=unet3d", "model.levels=4"), "multiples of 8, got 12x12x12"),
+        (
+            ("task=segmentation", *SHORT, *SMALL, "augmentation=crop_flip"),
+            "but the data are volumes; set augmentation=flips",
+        ),
+        (("task=segmentation", "dataset=shapes_masks", *SMALL), "takes volumes (depth, height, width)"),
+        (("task=classification", *SHORT, *SMALL), "the task wants classes; set task=segmentation"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_anything_starts(
+    tmp_path: Path, overrides: tuple[str, ...], line: str
+) -> None:
+    found = problems(composed(*overrides), tmp_path)
+    assert found if line == "" else line in found
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_kernels_and_volumes_are_stored_channels_last(tmp_path: Path, channels_last: bool) -> None:
+    cfg = composed("task=segmentation", *SHORT, *SMALL, f"trainer.channels_last={channels_last}")
+    made = composition(cfg, device=torch.device("cpu"), state=State())
+    kernel = made.session.task.get_parameter("model.decoders.0.0.1.weight")
+    volumes, _ = made.data.first("train")
+    for tensor in (kernel, volumes):
+        assert tensor.ndim == 5
+        assert tensor.is_contiguous(memory_format=torch.channels_last_3d) == (channels_last or tensor.shape[1] == 1)
+    assert trained(cfg, tmp_path)
+
+
+def test_volumes_are_denoised_whatever_their_masks_are(tmp_path: Path) -> None:
+    cfg = composed("task=reconstruction", "task.noise_std=0.5", *SHORT, *SMALL, "logger=[images]", "trainer.steps=30")
+    scores = trained(cfg, tmp_path)
+    assert scores["test/mse"] < 0.9  # 1 is the variance of what is normalised
+    assert {file.name.split("_")[0] for file in (tmp_path / "images").iterdir()} >= {"input", "corrupted"}
+
+
+@pytest.mark.slow
+def test_the_recipe_learns_shapes_and_predicts_a_large_volume_in_tiles(tmp_path: Path) -> None:
+    """A part of the recipe; an IoU of a third is what background everywhere gets."""
+    h5py = pytest.importorskip("h5py")
+    shorter = ("dataset.train_size=64", "dataset.valid_size=8", "dataset.test_size=8", "trainer.epochs=6")
+    folder = tmp_path / "run"
+    assert trained(composed("experiment=volumes_unet3d", *shorter), folder)["test/iou"] > 0.7
+    large = ShapeVolumes(image_size=[36, 40, 48], train_size=1, valid_size=1, test_size=1, seed=1).load().test
+    volume, mask = large[0]
+    with h5py.File(tmp_path / "volume.h5", "w") as file:
+        file["raw"] = volume[0].numpy()
+    target = tmp_path / "prediction.h5"
+    subprocess.run([sys.executable, str(EXAMPLE), str(folder), str(tmp_path / "volume.h5"), str(target)], check=True)
+    with h5py.File(target) as file:
+        probabilities = file["probabilities"][:]
+    np.testing.assert_allclose(probabilities.sum(0), 1, rtol=1e-5)
+    predicted, truth = probabilities.argmax(0) > 0, mask.numpy() > 0
+    assert (predicted & truth).sum() / (predicted | truth).sum() > 0.7
