@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=50, help="of each sweep")
     parser.add_argument("--rounds", type=int, default=2, help="how often each sweep is run; the fastest counts")
+    parser.add_argument("--markdown", action="store_true", help="print rows for docs/benchmarks.md")
     parser.add_argument("overrides", nargs="*", help="of every job")
     args = parser.parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -89,10 +90,19 @@ def main(argv: Sequence[str] | None = None) -> int:
                     times.append(wall_s(folder, jobs, [*overrides, *args.overrides]))
         step_s = statistics.median(list(steps_s(root)) or [0.0])
     print(f"{args.jobs} jobs of one step, which takes {step_s:.3f} s; the fastest of {args.rounds} rounds")
-    print(f"{'':20}{'a job':>10}{'with its share of the start':>30}")
-    for name, measured in found.items():
-        print(f"{name:20}{measured.overhead_s(args.jobs, step_s):8.3f} s{measured.whole_s(args.jobs, step_s):28.3f} s")
+    print(table(found, args.jobs, step_s, markdown=args.markdown))
     return 0
+
+
+def table(found: Mapping[str, Measured], jobs: int, step_s: float, *, markdown: bool) -> str:
+    lines = [("launcher", "a job", "with its share of the start")]
+    lines += [
+        (name, f"{measured.overhead_s(jobs, step_s):.3f} s", f"{measured.whole_s(jobs, step_s):.3f} s")
+        for name, measured in found.items()
+    ]
+    if markdown:
+        return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], ("---",) * 3, *lines[1:]))
+    return "\n".join(f"{name:20}{job:>12}{whole:>32}" for name, job, whole in lines)
 
 
 if __name__ == "__main__":

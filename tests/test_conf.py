@@ -154,11 +154,10 @@ def test_metrics(option: str, tmp_path: Path) -> None:
         task = NOVEL
     if option in OF_MASKS:
         data, task = MASKS, ["task=segmentation", "model.levels=1"]
-    best = "loss: min"
     if option in OF_BOXES:
-        data, task, best = BOXES, [*FINDING, "model.head_width=8"], "best_overlap: max"
+        data, task = BOXES, [*FINDING, "model.head_width=8"]
     scores = trained(
-        composed(*data, *SHORT, *task, f"metrics=[{option}]", f"++trainer.best={{{best}}}", *_no_accuracy(option)),
+        composed(*data, *SHORT, *task, f"metrics=[{option}]", "++trainer.best={loss: min}", *_no_accuracy(option)),
         tmp_path,
     )
     assert option == "confusion_matrix" or any(name.removeprefix("test/") in option for name in scores)

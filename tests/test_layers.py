@@ -19,7 +19,7 @@ LAYERS = (
     | {"models", "losses", "optim", "metrics", "data"},
     {"tasks", "update", "checkpoint", "observers", "weights_file", "initial"},
     {"loop", "session", "standalone", "trace", "determinism"},
-    {"run", "launch", "torchrun", "composition", "search", "sweep", "results", "preflight", "config"},
+    {"run", "launch", "torchrun", "composition", "afterwards", "search", "sweep", "results", "preflight", "config"},
     {"__main__", "cli", "hydra_plugins"},
 )
 LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
@@ -32,9 +32,12 @@ TORCH_FREE = (
     "runner.torchrun",
     "runner.cli.main",
     "runner.cli.app",
+    "runner.cli.archive",
     "runner.cli.argv",
     "runner.cli.diff",
     "runner.cli.errors",
+    "runner.cli.evaluate",
+    "runner.cli.inspect",
     "runner.cli.report",
     "runner.cli.reproduce",
     "runner.cli.resume",

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from runner.data.source import Arrays, Splits
 from runner.metrics import Metrics
-from runner.metrics.factories import accuracy, confusion_matrix
+from runner.metrics.factories import accuracy
+from runner.metrics.sample_mean import SampleMean
 from runner.session import Session, over_sets
 from runner.tasks import Classification
 
@@ -31,11 +32,13 @@ def labelled(labels: list[int]) -> Arrays:
     return Arrays(torch.zeros(len(labels), 1, tiny.PIXELS, tiny.PIXELS, dtype=torch.uint8), torch.tensor(labels))
 
 
+def classes(_predictions: Tensor, labels: Tensor) -> tuple[Tensor, None]:
+    """What is more than one number: whether a label is that of each class."""
+    return nn.functional.one_hot(labels, tiny.CLASSES), None
+
+
 def evaluating(parts: Splits) -> Session:
-    measures = {
-        "accuracy": accuracy(num_classes=tiny.CLASSES),
-        "confusion_matrix": confusion_matrix(num_classes=tiny.CLASSES),
-    }
+    measures = {"accuracy": accuracy(num_classes=tiny.CLASSES), "shares": SampleMean(classes, columns=tiny.CLASSES)}
     return tiny.session(task=Classification(Third(), nn.CrossEntropyLoss()), parts=parts, metrics=Metrics(measures))
 
 
@@ -59,8 +62,8 @@ def test_each_set_is_scored_and_the_mean_is_over_samples() -> None:
     log_sum = torch.tensor([0.0, 0.0, 1.0]).logsumexp(0).item()
     assert scores["valid/near/loss"] == pytest.approx(log_sum - 1 / 5)
     assert scores["valid/loss"] == pytest.approx(log_sum - 3 / 7)
-    tables = {name: table[:, 2].tolist() for name, table in session.tables.items()}
-    assert tables == {"valid/near/confusion_matrix": [2, 2, 1], "valid/far/confusion_matrix": [0, 0, 2]}
+    tables = {name: table.tolist() for name, table in session.tables.items()}
+    assert tables == {"valid/near/shares": [0.4, 0.4, 0.2], "valid/far/shares": [0, 0, 1]}
 
 
 def test_the_mean_is_what_one_set_of_all_samples_gives() -> None:
@@ -79,7 +82,7 @@ def test_tables_are_those_of_the_last_evaluation() -> None:
     session = evaluating(replace(tiny.splits(), sets={"valid": {"near": 4, "far": 3}}))
     session.evaluate("valid", 0)
     session.evaluate("test", 0)
-    assert list(session.tables) == ["test/confusion_matrix"]
+    assert list(session.tables) == ["test/shares"]
 
 
 def test_a_score_that_one_set_lacks_is_the_mean_of_the_others() -> None:

@@ -10,12 +10,12 @@ import tiny
 
 from runner.checkpoint import FolderCheckpoints
 from runner.session import Session
-from runner.stopping import EarlyStopping, Rules
+from runner.stopping import EarlyStopping, Reached, Rules, Stopping, WallTime
 
 NAN = math.nan
 
 
-def stopped_at(rule: EarlyStopping, values: list[float]) -> int | None:
+def stopped_at(rule: Stopping, values: list[float]) -> int | None:
     """The evaluation, counted from 1, at which ``rule`` ends a training with these scores."""
     for number, value in enumerate(values, 1):
         if rule.evaluated({"valid/loss": value}):
@@ -75,6 +75,51 @@ def test_what_it_remembers_comes_back(told: int) -> None:
 def test_settings_out_of_range(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         EarlyStopping(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "expected"),
+    [("max", [0.5, NAN, 0.89, 0.9, 1.0], 4), ("min", [1.0, NAN, 0.91, 0.9], 4), ("max", [0.1, 0.2], None)],
+)
+def test_a_value_that_is_reached_ends_training(mode: str, values: list[float], expected: int | None) -> None:
+    rule = Reached(monitor="valid/loss", mode=mode, value=0.9)
+    assert stopped_at(rule, values) == expected
+    if expected:
+        assert rule.evaluated({"valid/loss": 0.9}) == "valid/loss reached 0.9: 0.9"
+
+
+def test_a_learning_rate_that_is_reached_ends_training() -> None:
+    made = tiny.session(steps=40, schedule="exponential")
+    rates: list[float] = []
+    made.stopping.rules["floor"] = Reached(monitor="lr", mode="min", value=made.updates["model"].learning_rate / 2)
+    whole = tiny.session(steps=40, schedule="exponential")
+    made.train()
+    whole.train()
+    rates = [update.learning_rate for update in (made.updates["model"], whole.updates["model"])]
+    assert made.state.step < whole.state.step
+    assert rates[0] > rates[1]
+    assert made.state.ended.startswith("lr reached")
+
+
+def test_wall_time_is_that_of_all_sessions() -> None:
+    now = [100.0]
+    rule = WallTime(limit_s=60, clock=lambda: now[0])
+    now[0] += 40
+    assert rule.evaluated({}) == ""
+    kept = rule.state_dict()
+    now[0] += 1000
+    again = WallTime(limit_s=60, clock=lambda: now[0])
+    again.load_state_dict(kept)
+    now[0] += 19
+    assert again.evaluated({}) == ""
+    now[0] += 1
+    assert again.evaluated({}) == "60 s of training, of which 60 were allowed"
+
+
+@pytest.mark.parametrize("limit_s", [0.0, -1.0, NAN])
+def test_a_limit_must_be_positive(limit_s: float) -> None:
+    with pytest.raises(ValueError, match="limit_s of WallTime must be positive, got"):
+        WallTime(limit_s=limit_s)
 
 
 def test_a_monitor_that_was_not_measured_is_named() -> None:

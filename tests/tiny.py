@@ -216,7 +216,7 @@ TASKS = (
 
 def monitor_of(kind: str) -> str:
     """The validation score that a plateau schedule or an early stop of the task ``kind`` follows."""
-    own = {"cyclegan": "cycle_l1", "detection": "best_overlap", "gan": "generator_loss", "pix2pix": "l1"}
+    own = {"cyclegan": "cycle_l1", "gan": "generator_loss", "pix2pix": "l1"}
     return f"valid/{own.get(kind, 'loss')}"
 
 

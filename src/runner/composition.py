@@ -16,6 +16,7 @@ from runner.config import build
 from runner.config.identity import identity
 from runner.data.data import Data
 from runner.data.source import Splits
+from runner.data.spec_record import recorded
 from runner.observers.observer import Observer
 from runner.plan import Plan
 from runner.precision import Precision
@@ -129,6 +130,8 @@ def facts(made: Composed) -> dict[str, Any]:
             "mean": list(splits.mean),
             "std": list(splits.std),
             "resident": data.places,
+            "spec": recorded(splits.spec),
+            "class_names": list(splits.class_names),
             **splits.notes,
         },
         "precision": session.precision.name,

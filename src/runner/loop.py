@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Protocol
 
@@ -65,7 +66,8 @@ def train(
                 improved = state.judge(scores)
                 for update in updates.values():
                     update.evaluated(scores)
-                state.ended = stopping.evaluated(scores)
+                rates = {update.rate_label: update.learning_rate for update in updates.values()}
+                state.ended = ranks.first(functools.partial(stopping.evaluated, scores | rates))  # one clock decides
                 observers.evaluated(state.step, scores, best=state.best)
                 checkpoints.save_best(state.step, improved)
             if plan.saves(state.step) or checkpoints.is_due():

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 
 class Stopping(Protocol):
     """A rule. It has memory, which a checkpoint keeps."""
 
-    monitor: str  # the metric that it follows
+    monitor: str | None  # the metric or learning rate that it follows, if it follows one
 
     def evaluated(self, scores: Mapping[str, float]) -> str:
         """Called after each evaluation: why training should end now, or nothing."""
@@ -70,6 +71,68 @@ class EarlyStopping:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.best, self.waited_evaluations = state["best"], state["waited_evaluations"]
+
+
+class Reached:
+    """Ends training at the first evaluation at which ``monitor`` is at ``value`` or beyond.
+
+    Below it with ``mode`` "min", above it with "max". A learning rate can be followed, too: "lr".
+    Raises ``ValueError`` for another mode, and for a monitor that was not measured.
+    """
+
+    def __init__(self, *, monitor: str, value: float, mode: str = "max") -> None:
+        if mode not in ("min", "max"):
+            raise ValueError(f"mode of Reached must be min or max, got {mode}")
+        self.monitor = monitor
+        self.value = value
+        self.mode = mode
+
+    def evaluated(self, scores: Mapping[str, float]) -> str:
+        if self.monitor not in scores:
+            raise ValueError(f"Reached follows {self.monitor}, which was not measured; there are: {list(scores)}")
+        value = scores[self.monitor]
+        if value <= self.value if self.mode == "min" else value >= self.value:
+            return f"{self.monitor} reached {self.value:g}: {value:.6g}"
+        return ""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+class WallTime:
+    """Ends training at the first evaluation after ``limit_s`` seconds of it, over all its sessions.
+
+    Where that is depends on the machine: two runs of one configuration may end at different steps, but are the same up
+    to there. Seconds after the last checkpoint of a session that was killed are not counted.
+    Raises ``ValueError`` for a limit that is not positive.
+    """
+
+    monitor = None
+
+    def __init__(self, *, limit_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        if not limit_s > 0:
+            raise ValueError(f"limit_s of WallTime must be positive, got {limit_s}")
+        self.limit_s = limit_s
+        self._clock = clock
+        self._began_s = clock()
+        self._before_s = 0.0  # in earlier sessions
+
+    @property
+    def spent_s(self) -> float:
+        return self._before_s + self._clock() - self._began_s
+
+    def evaluated(self, scores: Mapping[str, float]) -> str:  # noqa: ARG002
+        if self.spent_s < self.limit_s:
+            return ""
+        return f"{self.spent_s:.0f} s of training, of which {self.limit_s:g} were allowed"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"spent_s": self.spent_s}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._before_s, self._began_s = state["spent_s"], self._clock()
 
 
 class Rules:

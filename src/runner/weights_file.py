@@ -67,7 +67,8 @@ def read(path: str | Path) -> WeightsFile:
 
 def _read(file: Path) -> WeightsFile:
     if file.suffix == ".safetensors":
-        return WeightsFile(file, _state_dict(_read_safetensors(file), file))
+        tensors, step = _read_safetensors(file)
+        return WeightsFile(file, _state_dict(tensors, file), step)
     if _is_sealed(file):
         return _read_ours(file)
     content = _read_torch(file)
@@ -93,14 +94,16 @@ def _nearest(path: Path) -> str:
     return f"did you mean {path.parent / found[0]}?" if found else OTHER
 
 
-def _read_safetensors(file: Path) -> dict[str, Tensor]:
+def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], int | None]:
+    """The tensors, and the step that an archive of ours notes."""
     try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from safetensors import SafetensorError, safe_open
     except ImportError as error:
         raise _unusable(file, "needs the package safetensors", "install runner[safetensors]") from error
     try:
-        return load_file(file)
+        with safe_open(file, framework="pt") as opened:
+            step = (opened.metadata() or {}).get("runner.step")
+            return {name: opened.get_tensor(name) for name in opened.keys()}, None if step is None else int(step)
     except SafetensorError as error:
         raise _unusable(file, f"cannot be read ({error})", OTHER) from error
 

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from runner.data.data import Data
 from runner.data.joined import Kept, joined
-from runner.data.resident import Hosted, Loadable, Resident
+from runner.data.resident import Loadable, Resident
 from runner.data.source import Arrays, Examples, Problem, Source, Spec, Splits
 from runner.data.sources import Digits, Several, Synthetic
 from runner.data.sources.image_folder import ImageFolder
+from runner.data.streamed import Streamed
 from runner.randomness import Randomness
 
 SMALL = {"height": 4, "width": 4, "channels": 1, "train_size": 6, "valid_size": 3, "test_size": 2}
@@ -88,9 +89,10 @@ def images(splits: Splits, part: str) -> Tensor:
 
 
 def test_sets_stand_behind_each_other_in_the_parts_where_they_have_a_role() -> None:
-    splits = Several(sets=SETS, valid=["far"], test=["far", "near"], order="alternated").load()
+    splits = Several(sets=SETS, train=["near", "far"], valid=["far"], order="alternated").load()
     near, far = NEAR.load(), FAR.load()
-    assert splits.sets == {"train": {"near": 6, "far": 4}, "valid": {"far": 3}, "test": {"far": 2, "near": 2}}
+    sets = {role: list(sizes.items()) for role, sizes in splits.sets.items()}
+    assert sets == {"train": [("near", 6), ("far", 4)], "valid": [("far", 3)], "test": [("far", 2), ("near", 2)]}
     assert torch.equal(images(splits, "train"), torch.cat([images(near, "train"), images(far, "train")]))
     assert torch.equal(images(splits, "valid"), images(far, "valid"))
     assert torch.equal(images(splits, "test"), torch.cat([images(far, "test"), images(near, "test")]))
@@ -99,8 +101,8 @@ def test_sets_stand_behind_each_other_in_the_parts_where_they_have_a_role() -> N
 
 def test_statistics_are_those_of_the_first_training_set_unless_given() -> None:
     near, far = NEAR.load(), FAR.load()
-    assert Several(sets=SETS).load().mean == near.mean != far.mean
-    assert Several(sets=SETS, train=["far"]).load().std == far.std
+    assert Several(sets=SETS, train=["near", "far"]).load().mean == near.mean != far.mean
+    assert Several(sets=SETS).load().std == far.std
     given = Several(sets=SETS, mean=[0.5], std=[0.25]).load()
     assert (given.mean, given.std) == ((0.5,), (0.25,))
 
@@ -118,6 +120,13 @@ def test_the_digest_and_the_notes_know_each_set() -> None:
     assert len({splits.digest, *(other.load().digest for other in others)}) == 3
 
 
+def test_the_order_of_the_keys_of_a_configuration_changes_nothing() -> None:
+    turned = dict(reversed(SETS.items()))
+    one, other = Several(sets=SETS).load(), Several(sets=turned).load()
+    assert one.digest == other.digest
+    assert [list(sizes) for sizes in one.sets.values()] == [list(sizes) for sizes in other.sets.values()]
+
+
 def test_a_part_without_samples_is_left_out() -> None:
     none = replace(tiny.splits(), test=Arrays(torch.zeros(0, 1, 6, 6, dtype=torch.uint8), torch.zeros(0).long()))
     splits = Several(sets={"near": Given(none), "far": Given(tiny.splits())}).load()
@@ -128,7 +137,7 @@ def test_a_part_without_samples_is_left_out() -> None:
 def test_what_has_to_be_downloaded_is_asked_of_the_sets_that_are_used() -> None:
     sets = {name: Given(tiny.splits(), files=[f"{name}.gz"]) for name in ("near", "far", "unused")}
     used = ["near", "far"]
-    assert Several(sets=sets, train=used, valid=used, test=used).missing() == ["near.gz", "far.gz"]
+    assert Several(sets=sets, train=used, valid=used, test=used).missing() == ["far.gz", "near.gz"]
     assert Several(sets=SETS).missing() == []
 
 
@@ -181,8 +190,7 @@ def test_training_batches_are_those_of_the_order_wherever_the_data_are(settings:
 @pytest.mark.parametrize("resident", ["device", "never"])
 def test_a_set_of_a_part_is_its_samples_alone(resident: str) -> None:
     subject = data(resident=resident)
-    feeds = {"device": Resident, "never": Hosted}
-    assert isinstance(subject.feeds["valid"], feeds[resident]) or resident == "never"
+    assert isinstance(subject.feeds["valid"], Resident if resident == "device" else Streamed)
     whole = torch.cat([batch[1] for batch in subject.part("valid")])
     near, far = (torch.cat([batch[1] for batch in subject.part(f"valid/{name}")]) for name in ("near", "far"))
     assert torch.equal(torch.cat([near, far]), whole)
@@ -212,9 +220,9 @@ def test_wrong_roles_order_and_statistics_are_told_at_once() -> None:
         Several(sets=SETS, train=[], valid=["near", "fra"], test=["far", "far"], order="random", mean=[1.0, 2.0, 3.0])
     )
     assert (
-        found["train"] == "must name at least one set in a list, got []; set dataset.train=[near,far], or null for all"
+        found["train"] == "must name at least one set in a list, got []; set dataset.train=[far,near], or null for all"
     )
-    assert found["valid"] == "there is no set fra; set dataset.valid=[near,far], or null for all"
+    assert found["valid"] == "there is no set fra; set dataset.valid=[far,near], or null for all"
     assert found["test"].startswith("names a set twice")
     assert found["order"].startswith("must be one of mixed, alternated, in_sequence, got 'random'; set dataset.order=")
     assert {"mean", "std"} <= set(found)
@@ -262,19 +270,19 @@ def test_sets_of_other_shapes_are_told_with_the_remedy() -> None:
     [
         (
             {"class_names": ("a", "b", "c")},
-            r"far has other class names than near: \('a', 'b', 'c'\), not \('x', 'y', 'z'\)",
+            r"other has other class names than first: \('a', 'b', 'c'\), not \('x', 'y', 'z'\)",
         ),
-        ({"novel_classes": (1,)}, "far has other novel classes than near"),
-        ({"notes": {"source_vocabulary": ["a"]}}, "far has other vocabularies than near"),
-        ({"train": Arrays(torch.zeros(3, 1, 6, 6))}, "far has other kinds of tensors than near"),
-        ({"spec": Spec(1, 6, 6, 4)}, "far has other shape than near"),
+        ({"novel_classes": (1,)}, "other has other novel classes than first"),
+        ({"notes": {"source_vocabulary": ["a"]}}, "other has other vocabularies than first"),
+        ({"train": Arrays(torch.zeros(3, 1, 6, 6))}, "other has other kinds of tensors than first"),
+        ({"spec": Spec(1, 6, 6, 4)}, "other has other shape than first"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_sets_that_mean_something_else_are_refused(change: dict[str, Any], message: str) -> None:
     near = replace(tiny.splits(), class_names=("x", "y", "z"))
     with pytest.raises(ValueError, match=message):
-        Several(sets={"near": Given(near), "far": Given(replace(near, **change))}).load()
+        Several(sets={"first": Given(near), "other": Given(replace(near, **change))}).load()
 
 
 def test_class_names_may_be_unknown() -> None:

@@ -13,12 +13,13 @@ from torch import Tensor
 from runner.models.detectors import Detector, fasterrcnn, retinanet
 
 Build = Callable[..., Detector]
-FACTS: dict[str, Any] = {"in_channels": 1, "image_size": (40, 72), "num_classes": 3, "width": 8, "backbone": "resnet18"}
+FACTS: dict[str, Any] = {"in_channels": 1, "image_size": (40, 72), "num_classes": 3, "width": 8}
+SMALLEST = {"backbone": "resnet18", "strides": [4, 8]}
 LOSSES = {fasterrcnn: finder.LOSSES, retinanet: ("classification", "bbox_regression")}
 
 
 def small(build: Build, **others: Any) -> Detector:
-    settings = FACTS | ({"head_width": 8} if build is fasterrcnn else {}) | others
+    settings = FACTS | SMALLEST | ({"head_width": 8} if build is fasterrcnn else {}) | others
     return build(**settings)
 
 
@@ -30,14 +31,15 @@ def batch() -> tuple[Tensor, Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("build", [fasterrcnn, retinanet])
-def test_losses_in_training_and_boxes_in_evaluation(build: Build) -> None:
+def test_losses_with_boxes_and_boxes_without(build: Build) -> None:
     model, (images, boxes, labels) = small(build), batch()
     losses = model(images, boxes, labels)
     assert tuple(losses) == LOSSES[build] == model.loss_names
     total = torch.stack(list(losses.values())).sum()
     total.backward()
     assert {name for name, weight in model.named_parameters() if weight.grad is None} == set()
-    model.eval()
+    assert set(model.eval()(images, boxes, labels)) == set(losses)
+    assert not any(part.training for part in model.modules())
     rows = model(images)
     assert rows.shape == (3, 100 if build is fasterrcnn else 300, 6)
     found = rows[rows[..., 5] > 0]
@@ -59,7 +61,7 @@ def test_images_are_taken_as_they_are() -> None:
     ("size", "strides"), [((64, 64), [4, 8, 16, 32]), ((128, 256), [4, 8, 16, 32]), ((160, 160), [8, 16, 32, 64])]
 )
 def test_the_pyramid_suits_the_images(size: tuple[int, int], strides: list[int]) -> None:
-    model = small(fasterrcnn, image_size=size, anchor_scales=[3.0])
+    model = small(fasterrcnn, image_size=size, strides=None, anchor_scales=[3.0])
     features = model.network.backbone(torch.zeros(2, 1, *size))
     assert [tuple(level.shape[2:]) for level in features.values()] == [
         (-(-size[0] // stride), -(-size[1] // stride)) for stride in strides

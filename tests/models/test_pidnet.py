@@ -13,31 +13,33 @@ def small(**settings: int) -> PIDNet:
     return PIDNet(in_channels=1, num_classes=3, channels=4, blocks=1, **settings)
 
 
-@pytest.mark.parametrize("size", [(64, 64), (33, 50), (16, 16)])
+@pytest.mark.parametrize("size", [(40, 32), (33, 20), (16, 16)])
 def test_logits_have_the_size_of_the_image(size: tuple[int, int]) -> None:
     assert small()(torch.zeros(2, 1, *size)).shape == (2, 3, *size)
 
 
 def test_each_branch_is_used() -> None:
     model = small(stem_halvings=2)
-    model(torch.randn(2, 1, 64, 64)).square().mean().backward()
+    model(torch.randn(2, 1, 32, 32)).square().mean().backward()
     unused = [name for name, one in model.named_parameters() if one.grad is None or not one.grad.any()]
     assert unused == []
 
 
 def test_it_learns_which_half_is_bright() -> None:
     model, generator = small(), torch.Generator().manual_seed(0)
-    masks = torch.zeros(4, 32, 32, dtype=torch.int64)
-    masks[:2, :, 16:], masks[2:, :16] = 1, 2
-    images = masks.unsqueeze(1) + 0.1 * torch.randn(4, 1, 32, 32, generator=generator)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    masks = torch.zeros(4, 16, 16, dtype=torch.int64)
+    masks[:2, :, 8:], masks[2:, :8] = 1, 2
+    images = masks.unsqueeze(1) + 0.1 * torch.randn(4, 1, 16, 16, generator=generator)
     losses = []
     for _ in range(25):
-        optimizer.zero_grad()
         losses.append(torch.nn.functional.cross_entropy(model(images), masks))
+        model.zero_grad()
         losses[-1].backward()
-        optimizer.step()
-    assert losses[-1] < 0.2 * losses[0]
+        with torch.no_grad():
+            for parameter in model.parameters():
+                assert parameter.grad is not None
+                parameter -= 0.3 * parameter.grad
+    assert losses[-1] < 0.3 * losses[0]
 
 
 @pytest.mark.parametrize("name", ["channels", "blocks", "stem_halvings"])

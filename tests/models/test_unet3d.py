@@ -33,8 +33,7 @@ def test_volumes_keep_their_size(
 
 def test_channels_double_on_the_way_down_and_within_a_level() -> None:
     """Figure 2 of Çiçek et al. (2016), from 64 channels on: what each convolution gives."""
-    with torch.device("meta"):
-        model = UNet3D(in_channels=3, num_classes=3, channels=64, levels=4, layer_order="cr")
+    model = UNet3D(in_channels=3, num_classes=3, channels=64, levels=4, layer_order="cr")
     widths = [m.out_channels for m in model.modules() if isinstance(m, nn.Conv3d)]
     assert widths == [32, 64, 64, 128, 128, 256, 256, 512, 256, 256, 128, 128, 64, 64, 3]
     ups = [m.out_channels for m in model.modules() if isinstance(m, nn.ConvTranspose3d)]

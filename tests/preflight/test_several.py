@@ -34,7 +34,7 @@ def test_several_sets_that_fit_pass(found: Found) -> None:
 def test_everything_wrong_is_told_at_once(found: Found) -> None:
     sets = {"near": SET, "far": {**SET, "channels": 3}, "broken": {**SET, "train_size": 0}}
     lines = found(several(sets=sets, train=[], valid=["fra"], order="random"))
-    keys = ["train", "valid", "order", "sets.broken.train_size", "sets.far"]
+    keys = ["train", "valid", "order", "sets.broken.train_size", "sets.near"]
     assert [line.partition(": ")[0].partition("=")[0] for line in lines] == [f"dataset.{key}" for key in keys]
 
 

@@ -24,11 +24,13 @@ class TrainingOrder:
     def __init__(self, sizes: Sequence[int], batch_size: int, *, order: str = "mixed") -> None:
         assert order in ORDERS, order
         self.batch_size = batch_size
-        self.bounds = [0, *([sum(sizes)] if order == "mixed" else itertools.accumulate(sizes))]
+        self.bounds: list[int] = [0, *([sum(sizes)] if order == "mixed" else itertools.accumulate(sizes))]
         batches = [range(first, last, batch_size) for first, last in itertools.pairwise(self.bounds)]
         turns: Iterable[Iterable[int | None]] = itertools.zip_longest(*batches) if order == "alternated" else batches
         alone = len(batches) == 1  # a range takes no memory
-        self.starts = batches[0] if alone else [start for turn in turns for start in turn if start is not None]
+        self.starts: Sequence[int] = (
+            batches[0] if alone else [start for turn in turns for start in turn if start is not None]
+        )
 
     @classmethod
     def of(cls, splits: Splits, batch_size: int) -> TrainingOrder:

@@ -25,7 +25,9 @@ def first_samples(splits: Splits, count: int, *, train_only: bool = False) -> Sp
     first = {part: _first(getattr(splits, part), splits.sets.get(part, {}), count) for part in set(source_of.values())}
     return replace(
         splits,
-        **{part: first[source][0] for part, source in source_of.items()},
+        train=first["train"][0],
+        valid=first[source_of["valid"]][0],
+        test=first[source_of["test"]][0],
         notes={**splits.notes, "first_samples": count},
         sets={part: first[source][1] for part, source in source_of.items() if first[source][1]},
     )

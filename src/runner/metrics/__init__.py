@@ -27,6 +27,7 @@ __all__ = [
     "exact_match",
     "f1",
     "iou",
+    "mean_average_precision",
     "mse",
     "pixel_precision",
     "pixel_recall",

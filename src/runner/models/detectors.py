@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from runner.batch import map_tensors
@@ -27,10 +29,10 @@ NORM_CHANNELS = 8  # in each group of a head's normalisation
 class Detector(nn.Module):
     """A detector of torchvision for batches of images (B, C, H, W) of one size.
 
-    In training mode it gives its losses by name, of boxes (B, M, 4), x1, y1, x2, y2 in pixels, and classes (B, M) from
-    1, both 0 where an image has no more boxes. In evaluation mode it gives what it found, (B, D, 6): a box, its score
-    and its class in each row, the highest score first, and zeros behind the last one. Convolutions may run in half
-    precision, boxes do not.
+    With boxes (B, M, 4), x1, y1, x2, y2 in pixels, and classes (B, M) from 1, both 0 where an image has no more boxes,
+    it gives its losses by name, in training mode and in evaluation mode. Without, it gives what it found, (B, D, 6): a
+    box, its score and its class in each row, the highest score first, and zeros behind the last one. Convolutions may
+    run in half precision, boxes do not.
     """
 
     def __init__(self, network: nn.Module, *, loss_names: tuple[str, ...], dense: Sequence[nn.Module], max_count: int):
@@ -48,14 +50,13 @@ class Detector(nn.Module):
     def forward(
         self, images: Tensor, boxes: Tensor | None = None, labels: Tensor | None = None
     ) -> dict[str, Tensor] | Tensor:
-        if not self.training:
-            return self._rows(self.network(list(images)), like=images)
-        assert boxes is not None, "training needs boxes"
-        assert labels is not None, "training needs the classes of boxes"
-        targets = [
-            {"boxes": some[real > 0], "labels": real[real > 0]} for some, real in zip(boxes, labels, strict=True)
-        ]
-        losses: dict[str, Tensor] = self.network(list(images), targets)
+        if boxes is None or labels is None:
+            with _asked(self.network, for_losses=False):
+                return self._rows(self.network(list(images)))
+        of_images = zip(boxes, labels, strict=True)
+        targets = [{"boxes": some[real > 0], "labels": real[real > 0]} for some, real in of_images]
+        with _asked(self.network, for_losses=True):
+            losses: dict[str, Tensor] = self.network(list(images), targets)
         return {name: losses[name] for name in self.loss_names}
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
@@ -63,12 +64,12 @@ class Detector(nn.Module):
         for part in self._dense:
             part.compile(*args, **kwargs)
 
-    def _rows(self, found: Sequence[Mapping[str, Tensor]], *, like: Tensor) -> Tensor:
-        rows = torch.zeros(len(found), self.max_count, 6, device=like.device)
-        for row, one in zip(rows, found, strict=True):
-            columns = torch.cat([one["boxes"], one["scores"].unsqueeze(1), one["labels"].unsqueeze(1)], 1)
-            row[: len(columns)] = columns
-        return rows
+    def _rows(self, found: Sequence[Mapping[str, Tensor]]) -> Tensor:
+        columns = [
+            torch.cat([one["boxes"], one["scores"].unsqueeze(1), one["labels"].unsqueeze(1)], 1).detach()
+            for one in found
+        ]
+        return torch.stack([F.pad(rows, (0, 0, 0, self.max_count - len(rows))) for rows in columns])
 
 
 def fasterrcnn(
@@ -225,6 +226,22 @@ def _built(kind: type[nn.Module], options: Mapping[str, Any] | None, **settings:
     if unknown := sorted(options.keys() - set(known)):
         raise ValueError(f"model.options names {', '.join(unknown)}, but {kind.__name__} takes {', '.join(known)}")
     return kind(**settings, **options)
+
+
+@contextmanager
+def _asked(network: nn.Module, *, for_losses: bool) -> Iterator[None]:
+    """Inside, the parts of torchvision's that give losses in training mode and boxes otherwise, do as they are asked;
+    batch norm stays in its mode.
+    """
+    parts = [part for name, part in network.named_modules() if name in ("", "transform", "rpn", "roi_heads")]
+    modes = [part.training for part in parts]
+    for part in parts:
+        part.training = for_losses
+    try:
+        yield
+    finally:
+        for part, mode in zip(parts, modes, strict=True):
+            part.training = mode
 
 
 def _in_full_precision(_module: nn.Module, _inputs: object, outputs: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -36,8 +37,8 @@ class UNet(nn.Module):
     - "classes": the same averaged over the pixels, (B, num_classes);
     - "image": an image of the input's shape, (B, in_channels, H, W).
 
-    Raises ``ValueError`` for another ``output``, a ``norm`` other than batch, group or none, and counts that
-    do not fit.
+    Raises ``ValueError`` for another ``output``, a ``norm`` other than batch, group or none, counts that do not fit,
+    and an ``image_size`` of volumes.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class UNet(nn.Module):
         *,
         in_channels: int,
         num_classes: int,
+        image_size: Sequence[int] | None = None,
         output: str = "classes",
         channels: int = 32,
         levels: int = 4,
@@ -54,6 +56,8 @@ class UNet(nn.Module):
         super().__init__()
         if output not in ("classes", "pixels", "image"):
             raise ValueError(f"model=unet can give classes, pixels or image, got output={output}")
+        if image_size is not None and len(image_size) != 2:
+            raise ValueError("model=unet takes images of height and width, but the data are volumes; set model=unet3d")
         if levels < 1:
             raise ValueError(f"model.levels must be at least 1, got {levels}; set model.levels=4")
         if channels < 1:

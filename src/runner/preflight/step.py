@@ -26,6 +26,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.steps: Counter[str] = Counter()  # that each network takes on a batch
+        self.terms: dict[str, tuple[str, ...]] = {}  # of each network's loss
         self.means: list[str] = []
         self.given: list[tuple[Tensor, ...]] = []
 
@@ -78,6 +79,7 @@ def one_step(task: Task, batch: Batch) -> Recorder:
         for term, value in terms.items():
             if value.ndim:
                 raise ValueError(f"the loss of {term!r} must be one number, got the shape {tuple(value.shape)}")
+        recorder.terms[name] = named(loss)
         torch.autograd.backward(total(loss))
         recorder.steps[name] += 1
     task.eval()

@@ -38,6 +38,7 @@ SAMPLES = 2
 SMALL_BYTES = 2**26  # of weights: with these a step on the CPU takes tenths of a second
 SMALL_EXAMPLE = 3 * 128 * 128  # numbers
 ENDING = {f"runner.optim.schedulers.{name}" for name in ("cosine", "linear", "one_cycle")}
+NO_CLASSES = ("boxes", "image", "tokens")  # outputs
 OF_CLASSES = {
     f"runner.metrics.{name}" for name in ("accuracy", "top5", "precision", "recall", "f1", "confusion_matrix")
 }
@@ -165,8 +166,12 @@ class Trial:
         names = set(recorder.means) | self._measured(recorder, task)
         names |= {f"{of_set}/{name}" for of_set in self.splits.sets.get("valid", ()) for name in names}
         networks = task.networks()
-        losses = [loss_label(name, alone=len(networks) == 1) for name in networks]
-        self._monitors(schedules, [*(f"valid/{name}" for name in sorted(names)), *losses])
+        alone = len(networks) == 1
+        losses = [
+            loss_label(name, alone=alone, term=term) for name in networks for term in ("loss", *recorder.terms[name])
+        ]
+        rates = ["lr"] if alone else [f"lr/{name}" for name in networks]
+        self._monitors(schedules, [*(f"valid/{name}" for name in sorted(names)), *losses], rates)
         self._paces(recorder)
         return names
 
@@ -189,21 +194,22 @@ class Trial:
             return step(example(self.splits, "meta", samples))
         return for_any(step, contents(self.splits, samples, self.cfg.trainer.batch_size))
 
-    def _monitors(self, schedules: list[Scheduler], measured: list[str]) -> None:
-        """A schedule, and a rule that ends training, must follow something that is measured."""
+    def _monitors(self, schedules: list[Scheduler], measured: list[str], rates: list[str]) -> None:
+        """What schedules and rules that end training follow must be measured, or for a rule be a learning rate."""
         followed = {("scheduler.monitor", schedule.monitor) for schedule in schedules}
         for name, node in self.cfg.stopping.items():
             rule = None if node is None else self._try(f"stopping.{name}", functools.partial(build.instantiate, node))
             followed.add((f"stopping.{name}.monitor", getattr(rule, "monitor", None)))
         for key, monitor in sorted(followed, key=str):
-            if monitor is not None and monitor not in measured:
-                text = f"is not measured; there are: {', '.join(measured)}"
-                self.problems.append(Problem(key, monitor, text, closest(monitor, measured)))
+            known = measured if key.startswith("scheduler") else [*measured, *rates]
+            if monitor is not None and monitor not in known:
+                text = f"is not measured; there are: {', '.join(known)}"
+                self.problems.append(Problem(key, monitor, text, closest(monitor, known)))
 
     def _measured(self, recorder: Recorder, task: Task) -> set[str]:
         names: set[str] = set()
         for name, node in self.cfg.metrics.items():
-            if not recorder.given or (task.output in ("image", "tokens", "boxes") and node.get("_target_") in OF_CLASSES):
+            if not recorder.given or (task.output in NO_CLASSES and node.get("_target_") in OF_CLASSES):
                 text = f"measures nothing that {type(task).__name__} gives"
                 self.problems.append(Problem(f"metrics.{name}", None, text, f"take {name} out of metrics=[…]"))
                 continue

@@ -6,20 +6,6 @@ import torch
 from torch import Tensor
 
 
-def best_overlaps(found: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
-    """Intersection over union (B, M) of each box with the one of its class in ``found`` that fits best, 0 without any.
-
-    ``found`` is (B, D, 6): a box, its score and its class in each row.
-    """
-    others, classes = found[:, None, :, :4], found[:, None, :, 5]
-    own = boxes[:, :, None]  # (B, M, 1, 4)
-    sides = torch.minimum(own[..., 2:], others[..., 2:]) - torch.maximum(own[..., :2], others[..., :2])
-    common = sides.clamp(min=0).prod(-1)  # (B, M, D)
-    union = _areas(own) + _areas(others) - common
-    overlaps = torch.where(classes == labels[:, :, None], common / union.clamp(min=torch.finfo(union.dtype).tiny), 0.0)
-    return overlaps.amax(2)
-
-
 def lines(boxes: Tensor, labels: Tensor, *, image_size: tuple[int, ...]) -> Tensor:
     """The outlines of boxes, one pixel wide: int64 (B, H, W), the box's class on them and 0 elsewhere.
 
@@ -35,7 +21,3 @@ def lines(boxes: Tensor, labels: Tensor, *, image_size: tuple[int, ...]) -> Tens
                 classes[[top, bottom], left : right + 1] = label
                 classes[top : bottom + 1, [left, right]] = label
     return canvas.to(boxes.device)
-
-
-def _areas(boxes: Tensor) -> Tensor:
-    return (boxes[..., 2:] - boxes[..., :2]).prod(-1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from runner.losses import DetectorLoss
 from runner.losses.terms import Loss
-from runner.tasks.boxes import best_overlaps, lines
+from runner.tasks.boxes import lines
 from runner.tasks.overlays import overlay
 from runner.tasks.task import Task
 
@@ -22,8 +22,8 @@ Boxes = tuple[Tensor, Tensor, Tensor]
 
 @runtime_checkable
 class BoxModel(Protocol):
-    """In training mode ``model(images, boxes, labels)`` gives a loss for each of ``loss_names``; in evaluation mode
-    ``model(images)`` gives (B, D, 6): a box, its score and its class in each row, zeros behind the last one.
+    """``model(images, boxes, labels)`` gives a loss for each of ``loss_names``, and ``model(images)`` what is found,
+    (B, D, 6): a box, its score and its class in each row, zeros behind the last one.
     """
 
     loss_names: tuple[str, ...]
@@ -33,12 +33,9 @@ class Detection(Task):
     """Learn boxes (B, M, 4), x1, y1, x2, y2 in pixels, and their classes (B, M) in 1..K, from images (B, C, H, W).
 
     Both are 0 where an image has no more boxes. The losses are the detector's own, weighted by ``loss`` and logged by
-    name; they exist in training only, so evaluations measure no loss. With micro-batches they are the means over those,
-    which a two-stage detector, whose proposals are sampled for each image, normalises each by itself. ``best_overlap``
-    is the mean, over the true boxes, of the intersection over union with the detection of their class that fits best
-    (Uijlings et al., "Selective search for object recognition", 2013); it asks for no score, as mean average precision
-    does. Pictures show detections with a score from ``shown_score``.
-    Raises ``ValueError`` for a model that is no detector, another loss, and weights of losses that the model lacks.
+    name. With micro-batches they are the means over those: a two-stage detector divides by how many proposals it
+    sampled in each. Pictures show detections with a score from ``shown_score``.
+    Raises ``ValueError`` for a model that finds no boxes, another loss, and weights of losses that the model lacks.
     """
 
     output = "boxes"
@@ -65,10 +62,8 @@ class Detection(Task):
 
     def scores(self, batch: Boxes, metrics: Metrics) -> None:
         images, boxes, labels = batch
-        found, real = self.model(images), labels > 0
-        overlaps, count = best_overlaps(found, boxes, labels), real.sum()
-        metrics.mean("best_overlap", (overlaps * real).sum() / count.clamp(min=1), weight=count)
-        metrics.update(found, torch.cat([boxes, labels.unsqueeze(2)], 2))
+        metrics.loss(self.loss(self.model(*batch)), weight=len(images))
+        metrics.update(self.model(images), torch.cat([boxes, labels.unsqueeze(2)], 2))
 
     def pictures(self, batch: Boxes) -> dict[str, Tensor]:
         images, boxes, labels = batch

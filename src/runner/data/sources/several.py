@@ -19,8 +19,9 @@ ADD = "+dataset@dataset.sets.<name>=<option>"
 class Several:
     """Data sets of one shape and meaning, each with parts of its own, by name.
 
-    ``train``, ``valid`` and ``test`` name the sets whose part of that name is used; None: all. ``order`` is that of
-    ``TrainingOrder``. ``mean`` and ``std`` that are not given are those of the first set that is trained on.
+    ``train``, ``valid`` and ``test`` name the sets whose part of that name is used, in this order; None: all, by their
+    names. ``order`` is that of ``TrainingOrder``. ``mean`` and ``std`` that are not given are those of the first set
+    that is trained on.
     """
 
     sets: Mapping[str, Source] = field(default_factory=dict)
@@ -34,20 +35,20 @@ class Several:
     @property
     def spec(self) -> AnySpec:
         """That of all sets. Raises ``ValueError`` when there are none."""
-        require_none(self._names())
-        return next(iter(self.sets.values())).spec
+        require_none(self._named())
+        return self.sets[self._names[0]].spec
 
     def problems(self) -> list[Problem]:
         """What is wrong with roles and order, what each set lacks, and in what the sets differ."""
-        found = [*self._names(), *self._roles()]
+        found = [*self._named(), *self._roles()]
         if self.order not in ORDERS:
             text = f"must be one of {', '.join(ORDERS)}, got {self.order!r}"
             found.append(Problem("order", self.order, text, f"set dataset.order={ORDERS[0]}"))
         sound: dict[str, Source] = {}
-        for name, source in self.sets.items():
-            lacks = self._lacks(name, source)
+        for name in self._names:
+            lacks = self._lacks(name, self.sets[name])
             found += lacks
-            sound |= {} if lacks else {name: source}
+            sound |= {} if lacks else {name: self.sets[name]}
         return [*found, *self._unlike(sound), *self._statistics(sound)]
 
     def missing(self) -> list[str]:
@@ -74,7 +75,9 @@ class Several:
         }
         return replace(
             first,
-            **whole,
+            train=whole["train"],
+            valid=whole["valid"],
+            test=whole["test"],
             mean=first.mean if self.mean is None else tuple(self.mean),
             std=first.std if self.std is None else tuple(self.std),
             class_names=next((splits.class_names for splits in loaded.values() if splits.class_names), ()),
@@ -84,14 +87,19 @@ class Several:
             order=self.order,
         )
 
+    @property
+    def _names(self) -> list[str]:
+        """Sorted: configurations that differ in the order of their keys are the same."""
+        return sorted(self.sets, key=str)
+
     def _role(self, role: str) -> list[str]:
         named = getattr(self, role)
-        return [str(name) for name in (named if isinstance(named, list | tuple) else self.sets)]
+        return [str(name) for name in named] if isinstance(named, list | tuple) else self._names
 
     def _used(self) -> list[str]:
-        """The sets that have a role, in the order in which they stand."""
+        """The sets that have a role."""
         used = {name for role in ROLES for name in self._role(role)}
-        return [name for name in self.sets if name in used]
+        return [name for name in self._names if name in used]
 
     def _load(self, name: str) -> Splits:
         try:
@@ -99,7 +107,7 @@ class Several:
         except ValueError as error:
             raise ValueError(f"{name}: {_addressed(name, str(error))}") from error
 
-    def _names(self) -> Iterator[Problem]:
+    def _named(self) -> Iterator[Problem]:
         if not self.sets:
             yield Problem("sets", None, "names no data set", f"add each with {ADD}")
         for name in self.sets:
@@ -108,7 +116,7 @@ class Several:
                 yield Problem(f"sets.{name}", None, text, "use a letter, then letters, digits, _ and -")
 
     def _roles(self) -> Iterator[Problem]:
-        known = f"[{','.join(map(str, self.sets))}]"
+        known = f"[{','.join(map(str, self._names))}]"
         for role in ROLES:
             named = getattr(self, role)
             if named is None:

@@ -17,7 +17,8 @@ CLASSES = ("background", "ball", "box", "ellipsoid")
 OCTANTS = 8
 SMALLEST = 12  # voxels: a shape is at least three wide then
 BACKGROUND, DARKEST, BRIGHTEST = 64.0, 128.0, 208.0  # of 0..255
-EXTENTS = (0.14, 0.23)  # half sides and radii, of the shortest side
+EXTENTS = (0.14, 0.2)  # half sides and radii, of the shortest side
+MARGIN = 0.5  # voxels of an octant at each end that stay free
 SHORT_AXES = 0.6  # of an ellipsoid's long one
 CHUNK = 64  # volumes that are drawn at once
 
@@ -124,8 +125,8 @@ def _places(kinds: Tensor, size: tuple[int, int, int], generator: torch.Generato
     octants = torch.rand(len(kinds), OCTANTS, generator=generator).argsort(1)[:, : kinds.shape[1], None]
     corners = octants >> torch.arange(3) & 1  # 0 or 1 along each axis
     half = torch.tensor(size) / 2
-    room = half - 2 * extents
-    return extents, corners * half + extents + room * torch.rand(shape, generator=generator)
+    room = half - 2 * (extents + MARGIN)
+    return extents, corners * half + extents + MARGIN + room * torch.rand(shape, generator=generator)
 
 
 def _painted(

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 CLASSES = ("background", "disc", "square", "triangle")
 _MOST = 3  # shapes in an image, and at least one
-_SMALLEST = 16  # pixels of an image: a triangle can be told from a disc then
+_SMALLEST = 16  # pixels of an image: smaller discs are squares
 _AT_ONCE = 256  # images: distances of more would take gigabytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShapesMasks:
-    """One to three shapes of random place, size and brightness, which does not tell the class; later ones lie on top.
+    """One to three shapes of random place, size and brightness, which does not tell the class; none hides another.
 
     ``noise_std`` is that of each pixel, of 255. ``seed`` is the data's own, not the run's.
     """
@@ -105,21 +105,22 @@ class ShapesMasks:
 
 
 def drawn(count: int, image_size: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """(masks uint8 (count, H, W), brightness float32 (count, H, W) in 0..255), both of one to three shapes."""
+    """(masks uint8 (count, H, W), brightness float32 (count, H, W) in 0..255), each shape in a quarter of its own."""
     import torch
 
-    height, width = image_size
-    side = min(height, width)
-    masks = torch.zeros(count, height, width, dtype=torch.uint8)
-    brightness = 40 + 60 * torch.rand(count, 1, 1, generator=generator).expand(count, height, width)
+    half = [side // 2 for side in image_size]
+    rows, columns = torch.arange(image_size[0]).view(-1, 1) + 0.5, torch.arange(image_size[1]) + 0.5
+    masks = torch.zeros(count, *image_size, dtype=torch.uint8)
+    brightness = 40 + 60 * torch.rand(count, 1, 1, generator=generator).expand(count, *image_size)
     shapes = torch.randint(1, _MOST + 1, (count, 1, 1), generator=generator)
+    quarters = torch.rand(count, 4, generator=generator).argsort(1)[:, :_MOST, None, None]
     for number in range(_MOST):
         kinds = torch.randint(1, len(CLASSES), (count, 1, 1), generator=generator)
-        radius = side * (0.12 + 0.13 * torch.rand(count, 1, 1, generator=generator))
-        places = torch.rand(2, count, 1, 1, generator=generator)
+        radius = min(half) * (0.25 + 0.2 * torch.rand(count, 1, 1, generator=generator))
+        quarter, places = quarters[:, number], torch.rand(2, count, 1, 1, generator=generator)
         value = 150 + 80 * torch.rand(count, 1, 1, generator=generator)
-        down = torch.arange(height).view(-1, 1) + 0.5 - (radius + places[0] * (height - 2 * radius))
-        right = torch.arange(width) + 0.5 - (radius + places[1] * (width - 2 * radius))
+        down = rows - (quarter // 2 * half[0] + radius + places[0] * (half[0] - 2 * radius))
+        right = columns - (quarter % 2 * half[1] + radius + places[1] * (half[1] - 2 * radius))
         inside = (_reach(down, right, kinds) <= radius) & (number < shapes)
         masks = torch.where(inside, kinds.byte(), masks)
         brightness = torch.where(inside, value, brightness)
