@@ -15,9 +15,9 @@ FILES = sorted(SOURCE.glob("**/*.py"))
 
 LAYERS = (
     {"problem", "batch", "plan", "state", "randomness", "precision", "ranks", "gradients", "numerics", "interrupt"}
-    | {"digest", "durable", "lock", "manner", "redirect", "stopping", "tiles"}
+    | {"digest", "durable", "lock", "manner", "redirect", "stopping", "averages", "tiles"}
     | {"models", "losses", "optim", "metrics", "data"},
-    {"tasks", "update", "checkpoint", "observers", "weights_file", "initial"},
+    {"tasks", "update", "checkpoint", "observers", "trajectory", "weights_file", "initial"},
     {"loop", "session", "standalone", "trace", "determinism"},
     {"run", "launch", "torchrun", "composition", "afterwards", "search", "sweep", "results", "preflight", "config"},
     {"__main__", "cli", "hydra_plugins"},

@@ -244,6 +244,7 @@ def session(
     ranks: Ranked | None = None,
     metrics: Metrics | None = None,
     parts: Splits | None = None,
+    ema_decay: float | None = None,
 ) -> Session:
     """A training that is ready to start, or to go on where ``folder`` left it."""
     task, ranks = task or task_of(kind), ranks or Alone()
@@ -286,6 +287,7 @@ def session(
         save_every_s=save_every_s,
         ranks=ranks,
         sets=parts.sets,
+        ema_decay=ema_decay,
     )
     ranks.hears(state)
     if isinstance(made.checkpoints, FolderCheckpoints):

@@ -80,6 +80,7 @@ def compose(
         checkpoints_folder=checkpoints_folder,
         identity={**identity(cfg), "trainer.precision": precision.name, "the data's sha256": splits.digest},
         save_every_s=trainer.save_every_s,
+        ema_decay=trainer.ema_decay,
         ranks=ranks,
         sets=splits.sets,
     )

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from runner.averages import Averages
 from runner.batch import Batch
 from runner.checkpoint import Checkpoints
 from runner.metrics import Metrics
@@ -44,6 +45,7 @@ def train(
     ranks: Ranked,
     evaluate: Callable[[str, int], dict[str, float]],
     stopping: Rules,
+    averages: Averages,
     checkpoints: Checkpoints,
     observers: Observers,
 ) -> None:
@@ -58,18 +60,22 @@ def train(
             for name, parts in precision.losses(task, batch):
                 losses |= updates[name].apply(parts)
             state.step += 1
+            averages.step(state.step)
             state.means.add(losses, samples=samples)
             observers.stepped(state.step, losses, samples=samples)
 
             if plan.evaluates(state.step):
-                scores = state.means.take() | evaluate("valid", state.step)
-                improved = state.judge(scores)
-                for update in updates.values():
-                    update.evaluated(scores)
-                rates = {update.rate_label: update.learning_rate for update in updates.values()}
-                state.ended = ranks.first(functools.partial(stopping.evaluated, scores | rates))  # one clock decides
-                observers.evaluated(state.step, scores, best=state.best)
-                checkpoints.save_best(state.step, improved)
+                with averages.in_place():
+                    scores = state.means.take() | evaluate("valid", state.step)
+                    improved = state.judge(scores)
+                    for update in updates.values():
+                        update.evaluated(scores)
+                    rates = {update.rate_label: update.learning_rate for update in updates.values()}
+                    state.ended = ranks.first(
+                        functools.partial(stopping.evaluated, scores | rates)
+                    )  # one clock decides
+                    observers.evaluated(state.step, scores, best=state.best)
+                    checkpoints.save_best(state.step, improved)
             if plan.saves(state.step) or checkpoints.is_due():
                 checkpoints.save(state.step)
     checkpoints.save(state.step)

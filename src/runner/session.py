@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from runner import loop
+from runner.averages import Averages, MovingAverages, NoAverages
 from runner.checkpoint import Checkpoints, FolderCheckpoints, NoCheckpoints, Stateful
 from runner.metrics import Metrics
 from runner.observers.observer import Observer
@@ -85,6 +86,7 @@ class Session:
     checkpoints: Checkpoints
     observers: Observers
     ranks: Ranked = field(default_factory=Alone)
+    averages: Averages = field(default_factory=NoAverages)
     sets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # of parts made of several: samples by name
     tables: dict[str, Tensor] = field(default_factory=dict)  # what the last evaluation measured besides numbers
 
@@ -102,12 +104,13 @@ class Session:
             ranks=self.ranks,
             evaluate=self.evaluate,
             stopping=self.stopping,
+            averages=self.averages,
             checkpoints=self.checkpoints,
             observers=self.observers,
         )
 
     def evaluate(self, part: str, step: int) -> dict[str, float]:
-        """The scores of the weights as they are on ``part``, "valid" or "test"; on all ranks the same.
+        """The scores of the weights, or of their averages, on ``part``, "valid" or "test"; on all ranks the same.
 
         Of a part made of several sets, those of each (``valid/near/loss``) and their means over samples
         (``valid/loss``). ``tables`` has what is more than one number.
@@ -122,15 +125,16 @@ class Session:
         return self.ranks.first(lambda: scores)
 
     def _scores(self, part: str, step: int) -> dict[str, float]:
-        scores = loop.evaluate(
-            self.task,
-            self.data,
-            part,
-            step=step,
-            metrics=self.metrics,
-            precision=self.precision,
-            randomness=self.randomness,
-        )
+        with self.averages.in_place():
+            scores = loop.evaluate(
+                self.task,
+                self.data,
+                part,
+                step=step,
+                metrics=self.metrics,
+                precision=self.precision,
+                randomness=self.randomness,
+            )
         self.tables |= {f"{part}/{name}": table for name, table in self.metrics.arrays().items()}
         return scores
 
@@ -169,18 +173,29 @@ def assemble(
     save_every_s: float | None = None,
     ranks: Ranked | None = None,
     sets: Mapping[str, Mapping[str, int]] | None = None,
+    ema_decay: float | None = None,
 ) -> Session:
     """A session whose every part with memory is kept in ``checkpoints_folder``, if there is one.
 
+    With ``ema_decay`` evaluations are of moving averages of the weights, and so are the best that are kept.
     ``identity`` and ``save_every_s`` are those of ``FolderCheckpoints``; ``sets`` are those of ``Splits``.
     """
     stopping, ranks = stopping or Rules(), ranks or Alone()
     parts: dict[str, Stateful] = {"task": task, "state": state, "stopping": stopping, "generators": ProcessGenerators()}
     parts.update({f"update/{name}": update for name, update in updates.items()})
+    looking = Observers(observers, plan, functools.partial(learning_rates, updates))
+    averages: Averages = NoAverages()
+    if ema_decay is not None:
+        averages = parts["averages"] = MovingAverages(task, decay=ema_decay)
     checkpoints: Checkpoints = NoCheckpoints()
     if checkpoints_folder is not None:
         checkpoints = FolderCheckpoints(
-            checkpoints_folder, parts, identity=identity, save_every_s=save_every_s, ranks=ranks
+            checkpoints_folder,
+            parts,
+            identity=identity,
+            save_every_s=save_every_s,
+            settle=looking.settled,
+            ranks=ranks,
         )
     return Session(
         task=task,
@@ -193,7 +208,8 @@ def assemble(
         metrics=metrics,
         stopping=stopping,
         checkpoints=checkpoints,
-        observers=Observers(observers, plan, functools.partial(learning_rates, updates)),
+        observers=looking,
         ranks=ranks,
+        averages=averages,
         sets=sets or {},
     )

@@ -52,6 +52,10 @@ class TrainerConfig:
     precision: str = described("auto (bf16 on a GPU that has it, else fp16 there; fp32 on the CPU), fp32, bf16, fp16.")
     clip_norm: float | None = described("Limit of the gradients' total norm, for each optimizer.")
     clip_value: float | None = described("Limit of each gradient value.")
+    ema_decay: float | None = described(
+        "Evaluate, and keep as the best, exponential moving averages of the weights with this decay a step, 0.999 say.",
+        None,
+    )
     tf32: bool = described("Allow TensorFloat-32 in fp32 matrix products and convolutions on NVIDIA GPUs.")
     channels_last: bool = described(
         "Store images and kernels with channels innermost; faster convolutions on GPUs and, in bf16, on CPUs."
@@ -108,6 +112,7 @@ class Config:
     stopping: dict[str, Any] = chosen("Rules that end training before its budget is used: any number of options.")
     trainer: TrainerConfig = described("The training loop's settings.")
     logger: dict[str, Any] = chosen("Who looks on: any number of options.")
+    trajectory: Any = described("Which weights are recorded along training, and when; null records none.", None)
     debug: DebugConfig = described("Shortcuts for finding faults.")
     init_from: str | None = described("A file of weights, or a run's folder, to start from instead of random weights.")
     init_prefix: str | None = described("Of the file take only the names that begin with this, and take it off them.")
@@ -128,6 +133,7 @@ GROUPS = (
     "stopping",
     "trainer",
     "logger",
+    "trajectory",
 )
 
 

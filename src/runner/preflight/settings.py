@@ -91,6 +91,8 @@ def _trainer(trainer: DictConfig) -> Iterator[Problem]:
     for name in (*POSITIVE, *LIMITS):
         if trainer[name] is not None and not 0 < trainer[name] < math.inf:
             yield Problem(f"trainer.{name}", trainer[name], "must be positive", f"set trainer.{name}=<n>")
+    if trainer.ema_decay is not None and not 0 < trainer.ema_decay < 1:
+        yield Problem("trainer.ema_decay", trainer.ema_decay, "must lie between 0 and 1", "set it to 0.999, or null")
     if trainer.micro_batches > trainer.batch_size > 0:
         text = f"is more than trainer.batch_size={trainer.batch_size}"
         yield Problem("trainer.micro_batches", trainer.micro_batches, text, "a micro-batch has at least one sample")
