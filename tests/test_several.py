@@ -72,7 +72,7 @@ def test_debug_keeps_samples_of_each_set() -> None:
 def test_the_recipe_of_the_docs_composes(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
     recipe = re.search(
-        r"^```yaml\n(# @package _global_\n# python -m runner experiment=both\n.*?)^```$", text, re.MULTILINE | re.DOTALL
+        r"^```yaml\n(# @package _global_\ndefaults:\n  - /dataset@.*?)^```$", text, re.MULTILINE | re.DOTALL
     )
     assert recipe is not None
     (tmp_path / "experiment").mkdir()

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from runner.afterwards.loaded import LoadedRun, load_run
     from runner.losses import BinaryCrossEntropy, Focal
     from runner.metrics import Metrics
     from runner.models import CAE, DCGAN, MLP, VGG, AlexNet, LeNet, ResNet, UNet, ViT, WideResNet
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from runner.tasks import GAN, Classification, Reconstruction, Task
 
 HOMES = {
+    "runner.afterwards.loaded": ("LoadedRun", "load_run"),
     "runner.losses": ("BinaryCrossEntropy", "Focal"),
     "runner.metrics": ("Metrics",),
     "runner.models": (
@@ -53,6 +55,7 @@ __all__ = [
     "Focal",
     "Images",
     "LeNet",
+    "LoadedRun",
     "Metrics",
     "Randomness",
     "Reconstruction",
@@ -63,6 +66,7 @@ __all__ = [
     "UNet",
     "ViT",
     "WideResNet",
+    "load_run",
     "train",
 ]
 

@@ -30,11 +30,11 @@ class NoAverages:
 
 
 class MovingAverages:
-    """Exponential moving averages a = d a + (1 - d) w of all weights and buffers of ``task`` that are not whole numbers.
+    """Exponential moving averages a = d a + (1 - d) w of the weights of ``task``, and of buffers that are no integers.
 
     Polyak and Juditsky, "Acceleration of stochastic approximation by averaging" (1992), with the forgetting that is
-    usual now. The first steps are forgotten faster, d = min(``decay``, (step - 1) / (step + 9)): the average begins with
-    the weights after the first one. Costs one more copy of the weights.
+    usual now. The first steps are forgotten faster, d = min(``decay``, (step - 1) / (step + 9)): the average begins
+    with the weights after the first one. Costs one more copy of the weights.
     Raises ``ValueError`` unless 0 < decay < 1.
     """
 

@@ -7,7 +7,7 @@ import logging
 import os
 import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -142,6 +142,7 @@ class FolderCheckpoints:
     ``parts`` maps a name to each thing with memory; "task" is the one whose weights are kept in the best files.
     ``identity`` holds, by key, what the numbers of the run depend on: a checkpoint with another one is refused.
     ``save_every_s``: seconds after the last checkpoint at which the next is due, whatever the plan says.
+    ``settle`` is called before a state is written: what goes with it must be on the disk by then.
     Of several ``ranks`` the first one writes and reads.
     """
 
@@ -152,9 +153,11 @@ class FolderCheckpoints:
         *,
         identity: Mapping[str, Any] | None = None,
         save_every_s: float | None = None,
+        settle: Callable[[], None] = lambda: None,
         ranks: Ranked | None = None,
     ) -> None:
         self.ranks = ranks or Alone()
+        self.settle = settle
         self.folder = folder
         self.parts = parts
         self.identity = dict(identity or {})
@@ -180,6 +183,7 @@ class FolderCheckpoints:
         """Write ``last.pt``, unless it already holds this step. Raises ``NotSaved`` when it cannot be written."""
         if step == self.saved_step:
             return
+        self.settle()
         states = {name: part.state_dict() for name, part in self.parts.items()}
         content = {"format": FORMAT, "step": step, "identity": self.identity, "parts": states}
         self._write(self.last, content, before=self.previous)

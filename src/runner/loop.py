@@ -71,9 +71,8 @@ def train(
                     for update in updates.values():
                         update.evaluated(scores)
                     rates = {update.rate_label: update.learning_rate for update in updates.values()}
-                    state.ended = ranks.first(
-                        functools.partial(stopping.evaluated, scores | rates)
-                    )  # one clock decides
+                    judged = functools.partial(stopping.evaluated, scores | rates)
+                    state.ended = ranks.first(judged)  # by one clock
                     observers.evaluated(state.step, scores, best=state.best)
                     checkpoints.save_best(state.step, improved)
             if plan.saves(state.step) or checkpoints.is_due():

@@ -40,6 +40,7 @@ def test_a_verb_is_a_word(argument: str, verb: bool) -> None:
         ("trainer.best.f1=max", "++trainer.best.f1=max"),
         ("trainer.best={f1: max}", "++trainer.best={f1: max}"),
         ("+trainer.best.f1=max", "+trainer.best.f1=max"),
+        ("trainer.best.near/f1=max", "++trainer.best={near/f1: max}"),
         ("trainer.bestow=1", "trainer.bestow=1"),
         ("~model", "~model"),
         ("seed=0", "seed=0"),

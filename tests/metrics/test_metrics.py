@@ -21,6 +21,7 @@ from runner.metrics import Metrics, accuracy, confusion_matrix, f1, mse, precisi
 CONF = Path(__file__).parents[2] / "conf" / "metrics"
 OPTIONS = sorted(path.stem for path in CONF.glob("*.yaml"))
 OF_TOKENS = ("bleu", "exact_match", "token_accuracy")
+OF_MASKS = ("dice", "iou", "pixel_precision", "pixel_recall")
 OF_RANKS = ("average_precision", "precision_at_k", "roc_auc")
 CLASSES = 7
 LABELS = torch.randint(0, CLASSES - 1, (83,), generator=torch.Generator().manual_seed(0))  # one class is absent
@@ -161,7 +162,20 @@ def test_refusals_name_the_metric() -> None:
 
 def test_the_options_are_those_promised() -> None:
     assert (
-        sorted(["accuracy", "top5", "precision", "recall", "f1", "confusion_matrix", "mse", *OF_TOKENS, *OF_RANKS])
+        sorted(
+            [
+                "accuracy",
+                "top5",
+                "precision",
+                "recall",
+                "f1",
+                "confusion_matrix",
+                "mse",
+                *OF_TOKENS,
+                *OF_RANKS,
+                *OF_MASKS,
+            ]
+        )
         == OPTIONS
     )
 
@@ -171,7 +185,8 @@ def test_an_option_names_its_metric_and_shows_every_value(option: str) -> None:
     node: Any = OmegaConf.load(CONF / f"{option}.yaml")
     assert list(node) == [option]
     signature = inspect.signature(get_object(node[option]["_target_"]))
-    assert set(node[option]) - {"_target_"} == set(signature.parameters) - {"num_classes"}
+    told = {"class_names", "ignore_index"} if option in OF_MASKS else set()
+    assert set(node[option]) - {"_target_"} == set(signature.parameters) - {"num_classes", *told}
     facts = {"num_classes": 9} if "num_classes" in signature.parameters else {}
     metrics = Metrics({option: instantiate(node[option], **facts, _convert_="all")})
     targets = torch.rand(5, 9) if option == "mse" else torch.arange(5)
@@ -179,9 +194,10 @@ def test_an_option_names_its_metric_and_shows_every_value(option: str) -> None:
     given = {
         **dict.fromkeys(OF_TOKENS, (tokens, tokens)),
         **dict.fromkeys(OF_RANKS, (torch.rand(5), torch.arange(5) > 2)),
+        **dict.fromkeys(OF_MASKS, (torch.rand(5, 9, 2, 2), torch.arange(20).view(5, 2, 2) % 9)),
     }
     metrics.update(*given.get(option, (torch.rand(5, 9), targets)))
-    assert len(metrics.compute()) + len(metrics.arrays()) == 1
+    assert len(metrics.compute()) + len(metrics.arrays()) == (10 if option in OF_MASKS else 1)
 
 
 def test_torchmetrics_is_imported_only_when_a_metric_is_made() -> None:

@@ -179,6 +179,7 @@ def checked(
     for note in found.notes():
         print(f"runner: {note}", file=sys.stderr)
     found.raise_wrong()
+    print("".join(f"{line}\n" for line in found.prospects()), end="")
     if resumes:
         refuse_other_world(folder, cfg.trainer.nproc, allowed=manner.change_world_size)
     return cfg, folder

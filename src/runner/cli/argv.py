@@ -149,7 +149,9 @@ def _normalised(override: str, options: Mapping[str, Mapping[str, str]]) -> str:
         return f"{SHORT[key]}{equals}{value}"
     group = key.lstrip("+").partition("@")[0]
     if equals and any(key == name or key.startswith(f"{name}.") for name in OPEN):
-        return f"++{override}"
+        parent, _, last = key.rpartition(".")
+        slashed = "/" in last  # of one of several data sets; Hydra reads a slash in the key of a dict only
+        return f"++{parent}={{{last}: {value}}}" if slashed else f"++{override}"
     if not equals or group not in options:
         return override
     own = options[group]

@@ -12,7 +12,7 @@ from runner.cli import argv as arguments
 from runner.cli.errors import reported
 from runner.problem import Refused
 
-VERBS = ("check", "diff", "report", "reproduce", "resume", "status")  # each a module beside this one
+VERBS = ("archive", "check", "diff", "evaluate", "inspect", "report", "reproduce", "resume", "status")  # each a module beside this one
 
 
 def main(argv: Sequence[str] | None = None) -> int:

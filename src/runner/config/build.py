@@ -198,7 +198,8 @@ def build_augmentation(cfg: DictConfig) -> Augmentation:
 
 
 def build_observers(cfg: DictConfig) -> list[Observer]:
-    return [instantiate(node) for node in (cfg.logger or {}).values() if node is not None]
+    built = [instantiate(node) for node in (cfg.logger or {}).values() if node is not None]
+    return built if cfg.trajectory is None else [*built, instantiate(cfg.trajectory)]
 
 
 def flat(cfg: Mapping[str, Any] | DictConfig) -> dict[str, Any]:

@@ -26,6 +26,7 @@ MAY_CHANGE = (
     "init_from",
     "init_prefix",
     "init_pattern",
+    "trajectory",  # as a whole, where there was none and is none: what is in it is settled
 )
 """Keys that may differ when a run goes on, besides those of ``logger``: its step is what it would have been."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,3 +85,15 @@ class Observer(Protocol):
     def evaluated(self, record: EvaluationRecord) -> None: ...
 
     def finished(self, outcome: Outcome) -> None: ...
+
+
+@runtime_checkable
+class StepObserver(Protocol):
+    """An observer that looks at the weights themselves: it is told of each step, before losses are looked at.
+
+    ``settled`` comes before each checkpoint: what it has seen must be on the disk when that is.
+    """
+
+    def stepped(self, step: int) -> None: ...
+
+    def settled(self) -> None: ...

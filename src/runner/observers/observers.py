@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from runner.observers.observer import EvaluationRecord, Observer, Outcome, RunInfo, StepRecord
+from runner.observers.observer import EvaluationRecord, Observer, Outcome, RunInfo, StepObserver, StepRecord
 from runner.plan import Plan
 
 WARM_STEPS = 2
@@ -48,6 +48,7 @@ class Observers:
         learning_rates: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self._observers = tuple(observers)
+        self._at_each_step = tuple(observer for observer in self._observers if isinstance(observer, StepObserver))
         self._plan = plan
         self._learning_rates = learning_rates
         self._steps = _Meter()
@@ -74,6 +75,8 @@ class Observers:
         """``step`` steps are complete; ``losses`` are scalars on any device. Waits for it only if the plan logs."""
         if not self._observers:
             return
+        for observer in self._at_each_step:
+            observer.stepped(step)
         if self._warm.get(samples) == WARM_STEPS:
             self._steps.samples += samples
             self._evaluations.samples += samples
@@ -91,6 +94,11 @@ class Observers:
         self._last_s = time.perf_counter()
         if evaluates:
             self._pause_began = self._last_s
+
+    def settled(self) -> None:
+        """What was observed is on the disk: a checkpoint is about to be."""
+        for observer in self._at_each_step:
+            observer.settled()
 
     def evaluated(self, step: int, metrics: Mapping[str, float], *, best: Mapping[str, float]) -> None:
         """``metrics`` were measured after ``step`` steps; ``best`` are the best values so far, with these."""

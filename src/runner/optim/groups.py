@@ -58,7 +58,7 @@ def parameter_groups(
     for pattern in groups:
         if pattern not in owners.values():
             raise ValueError(_unmatched(pattern, names, groups))
-    exempt = set() if decay_norms_and_biases else _norms_and_biases(module)
+    exempt = set() if decay_norms_and_biases else norms_and_biases(module)
     ordered: dict[tuple[str | None, bool], dict[str, Any]] = {}
     for owner in (None, *groups):
         for undecayed in (False, True):
@@ -77,7 +77,7 @@ def _arguments(groups: Mapping[str, Mapping[str, Any]], owner: str | None, *, un
     return {"weight_decay": 0.0, **overrides} if undecayed else overrides
 
 
-def _norms_and_biases(module: nn.Module) -> set[str]:
+def norms_and_biases(module: nn.Module) -> set[str]:
     """Names of biases (also ``in_proj_bias``) and of what normalising layers own, known by type or name."""
     found = set()
     for prefix, child in module.named_modules():

@@ -61,7 +61,7 @@ def check(jobs: Sequence[Job], *, sweep_folder: Path | None = None, elsewhere: b
 
     ``elsewhere``: the jobs run on other machines, whose devices are not known here.
     """
-    wrong, unchecked, needed_bytes = Gathered(), Gathered(), 0
+    wrong, unchecked, told, needed_bytes = Gathered(), Gathered(), Gathered(), 0
     groups = _distinct(jobs)
     for twins in groups:
         names = [job.name for job in twins]
@@ -69,6 +69,7 @@ def check(jobs: Sequence[Job], *, sweep_folder: Path | None = None, elsewhere: b
         needed_bytes += verdict.run_bytes * sum(not job.resumes for job in twins)  # the files of the others are there
         wrong.add((_named(problem, twins[0]) for problem in verdict.problems), names)
         unchecked.add((_named(problem, twins[0]) for problem in verdict.unchecked), names)
+        told.add(verdict.told, names)
     for job in jobs:
         resumable = functools.partial(resume_problems, elsewhere=elsewhere)
         wrong.add((resumable if job.resumes else taken)(job.folder, job.cfg), [job.name])
@@ -77,7 +78,7 @@ def check(jobs: Sequence[Job], *, sweep_folder: Path | None = None, elsewhere: b
     where, key = (jobs[0].folder, "hydra.run.dir") if sweep_folder is None else (sweep_folder, "hydra.sweep.dir")
     of_all = [*unusable(where, key), *disk_problems(where, key, needed_bytes=needed_bytes)]
     wrong.add(of_all, [job.name for job in jobs])
-    return Findings([job.name for job in jobs], wrong.all(), unchecked.all())
+    return Findings([job.name for job in jobs], wrong.all(), unchecked.all(), told.all())
 
 
 def _distinct(jobs: Sequence[Job]) -> list[list[Job]]:
@@ -96,7 +97,8 @@ def _distinct(jobs: Sequence[Job]) -> list[list[Job]]:
 class _Verdict:
     problems: Sequence[Problem]
     unchecked: Sequence[Problem] = ()
-    run_bytes: int = 0  # that its checkpoints will take, if that could be found out
+    run_bytes: int = 0  # that its checkpoints and its trajectory will take, if that could be found out
+    told: Sequence[Problem] = ()  # nothing wrong, but worth knowing before
 
 
 def _verdict(job: Job, *, elsewhere: bool, few: bool) -> _Verdict:
@@ -124,8 +126,9 @@ def _tried(cfg: DictConfig, read: Sequence[Problem], *, elsewhere: bool, few: bo
     if splits is None:
         return _Verdict([*read, *problems])
     trial = tried(cfg, splits, clean=not read, elsewhere=elsewhere, at_once=few)
-    needed_bytes = run_bytes(trial.weights_bytes, best=len(cfg.trainer.best))
-    return _Verdict([*read, *problems, *trial.problems], trial.unchecked, needed_bytes)
+    needed_bytes = run_bytes(trial.weights_bytes, best=len(cfg.trainer.best)) + trial.recorded_bytes
+    told = [Problem("trajectory", None, trial.recorded, "")] if trial.recorded else []
+    return _Verdict([*read, *problems, *trial.problems], trial.unchecked, needed_bytes, told)
 
 
 def _data(cfg: DictConfig, read: Sequence[Problem]) -> tuple[list[Problem], Splits | None]:

@@ -25,5 +25,5 @@ def disk_problems(folder: Path, key: str, *, needed_bytes: int) -> Iterator[Prob
     disk = shutil.disk_usage(nearest)
     free_bytes = disk.free
     if disk.total and needed_bytes > free_bytes:  # a file system without a size has no disk behind it
-        text = f"has {free_bytes / 2**30:.1f} GiB free, and the checkpoints may take {needed_bytes / 2**30:.1f} GiB"
+        text = f"has {free_bytes / 2**30:.1f} GiB free, and the runs may take {needed_bytes / 2**30:.1f} GiB"
         yield Problem(key, folder, text, "make room, or choose a folder on another disk")

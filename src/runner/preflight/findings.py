@@ -15,11 +15,12 @@ SPAN = 3  # as many jobs in a row are told by the first and the last
 
 @dataclass(frozen=True)
 class Findings:
-    """What is wrong with which of ``jobs``, and what of them could not be checked, with the reason."""
+    """What is wrong with which of ``jobs``, what of them could not be checked, with the reason, and what is to come."""
 
     jobs: Sequence[str]
     wrong: Sequence[Found] = ()
     unchecked: Sequence[Found] = ()
+    told: Sequence[Found] = ()
 
     def lines(self) -> list[str]:
         """A line for each problem; in a sweep it names the jobs, unless all have it."""
@@ -29,6 +30,10 @@ class Findings:
         """``not checked: vgg16__0 … vgg16__4 (5): model=vgg16: …``."""
         for found in self.unchecked:
             yield f"not checked: {spans(found.jobs, self.jobs)}: {found.problem.line()}"
+
+    def prospects(self) -> list[str]:
+        """``trajectory: 5 tensors, …``: what the jobs will leave that is worth knowing before."""
+        return [found.problem.line() + self._named(found) for found in self.told]
 
     def raise_wrong(self) -> None:
         """Raise ``Refused`` when anything is wrong."""

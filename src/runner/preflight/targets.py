@@ -57,6 +57,9 @@ def _nodes(cfg: DictConfig) -> Iterator[tuple[str, Any, set[str], tuple[str, ...
             if node is not None:
                 node = plain(node) if isinstance(node, DictConfig) else node
                 yield f"{group}.{name}", node, FACTS.get(group, set()), ()
+    if cfg.trajectory is not None:
+        node = cfg.trajectory
+        yield "trajectory", plain(node) if isinstance(node, DictConfig) else node, set(), ()
     optimizer = plain(cfg.optimizer) if isinstance(cfg.optimizer, DictConfig) else cfg.optimizer
     if isinstance(optimizer, dict) and "_target_" not in optimizer and optimizer:
         for name, node in optimizer.items():

@@ -7,6 +7,7 @@ import os
 import re
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -30,6 +31,7 @@ from runner.preflight.settings import closest
 from runner.preflight.step import Recorder, Tensors, contents, example, one_step, smallest_batch, watched
 from runner.problem import Problem
 from runner.tasks.task import Task
+from runner.trajectory.recorder import Recorder as TrajectoryRecorder
 from runner.update import loss_label
 
 T = TypeVar("T")
@@ -54,7 +56,8 @@ class Trial:
         self.unchecked: list[Problem] = []
         self.device = "meta"
         self.untraceable = False
-        self.weights_bytes = 0
+        self.weights_bytes = self.recorded_bytes = 0
+        self.recorded = ""  # what a trajectory comes to, in words
         self._runs_on_cpu = not elsewhere and _is_cpu(cfg.trainer.device)
 
     def run(self, *, at_once: bool = False) -> None:
@@ -98,9 +101,23 @@ class Trial:
         if task is not None:
             self.weights_bytes = sum(tensor.nbytes for tensor in (*task.parameters(), *task.buffers()))
             self.problems += init_problems(self.cfg, task)
+            self._trajectory(task, plan)
             names = self._step(task, plan)
             if names is not None:
                 self._names(names)
+
+    def _trajectory(self, task: Task, plan: Plan | None) -> None:
+        """What recording weights comes to, or what stands against it."""
+        if self.cfg.trajectory is None:
+            return
+        recorder = self._try("trajectory", lambda: build.instantiate(self.cfg.trajectory))
+        if plan is None or not isinstance(recorder, TrajectoryRecorder):
+            return
+        found = [replace(problem, key=f"trajectory.{problem.key}") for problem in recorder.problems(task, plan)]
+        self.problems += found
+        if not found:
+            extent = recorder.extent(task, plan.cut(self.cfg.debug.steps))
+            self.recorded_bytes, self.recorded = extent.bytes, extent.line()
 
     def _try(self, key: str, work: Callable[[], T], *, what: str = "") -> T | None:
         """The result of ``work``; what it raises becomes a problem of ``key``."""

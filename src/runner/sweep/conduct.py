@@ -83,6 +83,7 @@ def refuse_problems(
     of_launcher = [Found(Problem.of_line(line), names) for line in launcher]
     others = [name for each in uncomposed for name in each.jobs]
     replace(found, jobs=[*names, *others], wrong=[*uncomposed, *of_launcher, *found.wrong]).raise_wrong()
+    print("".join(f"{line}\n" for line in found.prospects()), end="")
 
 
 def write_report(folder: Path, *, draw: bool) -> None:
