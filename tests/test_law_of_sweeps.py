@@ -30,7 +30,14 @@ IMAGES = ("dataset=synthetic", *DATA)
 FEW = ("dataset.train_size=8", "dataset.valid_size=4", "dataset.test_size=4")
 PAIRS = ("dataset=shape_pairs", "dataset.image_size=16", *FEW)
 BOXES = ("dataset=shapes_boxes", "dataset.image_size=16", *FEW)
-DATA_OF = {"cyclegan": PAIRS, "detection": BOXES, "pix2pix": PAIRS, "seq2seq": ("dataset=sequences", *FEW)}
+MASKS = ("dataset=shapes_masks", "dataset.image_size=16", *FEW)
+DATA_OF = {
+    "cyclegan": PAIRS,
+    "detection": BOXES,
+    "pix2pix": PAIRS,
+    "segmentation": MASKS,
+    "seq2seq": ("dataset=sequences", *FEW),
+}
 """Where it is not images with classes."""
 TASKS = {
     "aae": ("task=aae", "model.channels=[2]", "model.hidden=[4]", "model.categorical=true", "task.pictures_count=2"),

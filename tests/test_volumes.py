@@ -81,9 +81,9 @@ def test_kernels_and_volumes_are_stored_channels_last(tmp_path: Path, channels_l
 
 
 def test_volumes_are_denoised_whatever_their_masks_are(tmp_path: Path) -> None:
-    model = ("model=residual_unet3d", "model.channels=4", "model.levels=2", "optimizer.lr=1e-2", "trainer.steps=30")
+    model = ("model=residual_unet3d", "model.channels=4", "model.levels=2", "optimizer.lr=1e-2", "trainer.steps=50")
     noise = ("task=reconstruction", "task.noise_std=0.5", "dataset.noise_std=4")
-    scores = trained(composed(*SHORT, *noise, *model, "logger=[images]", "trainer.evaluate_every_steps=30"), tmp_path)
+    scores = trained(composed(*SHORT, *noise, *model, "logger=[images]", "trainer.evaluate_every_steps=50"), tmp_path)
     assert scores["test/mse"] < 0.2  # 1 is the variance of what is normalised, 0.25 that of the noise on it
     assert {file.name.split("_")[0] for file in (tmp_path / "images").iterdir()} >= {"input", "corrupted"}
 

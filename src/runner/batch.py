@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import Tensor
 
 Batch = Any
@@ -22,6 +23,21 @@ def map_tensors(function: Callable[[Tensor], Any], batch: Batch) -> Batch:
     if isinstance(batch, (tuple, list)):
         return type(batch)(map_tensors(function, value) for value in batch)
     return batch
+
+
+def stacked(examples: Sequence[Batch], stack: Callable[[list[Tensor]], Tensor] = torch.stack) -> Batch:
+    """One batch of examples that are nested alike. Raises ``ValueError`` where they are not."""
+    first = examples[0]
+    if isinstance(first, Tensor):
+        return stack(list(examples))
+    if isinstance(first, dict):
+        if any(example.keys() != first.keys() for example in examples):
+            raise ValueError(f"all examples of a batch must have the same keys, got {[list(one) for one in examples]}")
+        return {key: stacked([example[key] for example in examples], stack) for key in first}
+    if isinstance(first, (tuple, list)):
+        columns = (stacked(column, stack) for column in zip(*examples, strict=True))
+        return type(first)(*columns) if hasattr(first, "_fields") else type(first)(columns)
+    raise ValueError(f"examples are nested tuples, lists and dicts of tensors, got {type(first).__name__}")
 
 
 def tensors(batch: Batch) -> Iterator[Tensor]:

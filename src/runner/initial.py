@@ -16,6 +16,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from runner.batch import tensors
 from runner.data.sample import BegunWithData, spread
 from runner.data.source import Splits
 from runner.problem import Problem
@@ -53,7 +54,7 @@ def show_data(task: nn.Module, splits: Splits) -> None:
     """Show training images, once and before the first step, to the networks whose first weights depend on them."""
     networks = [network for network in task.children() if isinstance(network, BegunWithData)]
     if networks:
-        images, *_ = spread(splits, SAMPLES)
+        images = next(tensors(spread(splits, SAMPLES)))
         for network in networks:
             network.initialise_from_data(images)
 

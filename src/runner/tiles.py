@@ -124,7 +124,7 @@ def predict_tiled(
                 out = torch.empty(len(values), *size)
             if tuple(out.shape) != (len(values), *size):
                 raise ValueError(f"out must have the shape {(len(values), *size)}, got {tuple(out.shape)}")
-            out[:, rows] = values.to(out.dtype) if isinstance(out, Tensor) else values.float().numpy()
+            _write(out, rows, values)
     assert out is not None, "there is at least one tile"
     return out
 
@@ -156,6 +156,13 @@ def _slabs(
             sums[:, : carried.shape[1]] += carried
         yield slice(kept.start, end), sums[:, : end - kept.start] / counts[kept.start : end]
         carried = sums[:, end - kept.start :]
+
+
+def _write(out: Writable, rows: slice, values: Tensor) -> None:
+    if isinstance(out, Tensor):
+        out[:, rows] = values.to(out.dtype)
+    else:
+        out[:, rows] = values.float().numpy()
 
 
 def _at(place: Sequence[int], axes: Sequence[Sequence[slice]]) -> Region:

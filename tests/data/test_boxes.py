@@ -32,6 +32,7 @@ def test_shapes_fill_their_boxes() -> None:
     images, boxes, labels = tensors(ShapesBoxes(**FEW, max_boxes=1).load().train)
     assert images.shape == (60, 3, 64, 64)
     assert labels.unique().tolist() == [1, 2, 3]
+    shares: dict[int, list[float]] = {1: [], 2: [], 3: []}
     for image, (box,), (label,) in zip(images, boxes, labels, strict=True):
         left, top, right, bottom = box.tolist()
         middle = image[:, int((top + bottom) / 2), int((left + right) / 2)].float()
@@ -39,8 +40,9 @@ def test_shapes_fill_their_boxes() -> None:
         rows, columns = ((inside.sum(axis) > 1).nonzero() for axis in (1, 0))  # one may be noise
         extent = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
         assert torch.tensor(extent).sub(box).abs().max() < 3.5
-        share = inside.sum() / ((right - left) * (bottom - top))  # of the box
-        assert share == pytest.approx({1: 0.785, 2: 1.0, 3: 0.5}[int(label)], abs=0.15)
+        shares[int(label)].append(float(inside.sum() / ((right - left) * (bottom - top))))
+    disc, square, triangle = (sum(of_class) / len(of_class) for of_class in shares.values())
+    assert triangle < 0.5 < disc < 0.78 < square < 1  # of the box; without their soft edges
 
 
 def test_shapes_of_an_image_do_not_touch() -> None:

@@ -20,4 +20,4 @@ def test_too_little_room(tmp_path: Path, folder: str) -> None:
     free = shutil.disk_usage(tmp_path).free
     assert list(disk_problems(tmp_path / folder, "hydra.run.dir", needed_bytes=free // 2)) == []
     (problem,) = disk_problems(tmp_path / folder, "hydra.run.dir", needed_bytes=free * 2)
-    assert "the checkpoints may take" in problem.line()
+    assert "the runs may take" in problem.line()

@@ -112,13 +112,14 @@ def kinds_of(cfg: DictConfig) -> tuple[str, ...]:
     return tuple(getattr(get_object(cfg.task["_target_"]), "examples", ()))
 
 
-def check_examples(cfg: DictConfig, spec: AnySpec) -> None:
-    """Raises ``ValueError`` where the data are of a kind that the task does not learn from."""
+def suitable(cfg: DictConfig, spec: AnySpec) -> AnySpec:
+    """``spec``. Raises ``ValueError`` where the data are of a kind that the task does not learn from."""
     kinds = kinds_of(cfg)
     if kinds and spec.kind not in kinds:
         target = cfg.task["_target_"].rpartition(".")[2]
         learnt = " or ".join(kinds)
         raise ValueError(f"{target} learns from {learnt}, but the data are {spec.kind}; set dataset=<one of those>")
+    return spec
 
 
 def build_task(cfg: DictConfig, model: nn.Module, loss: nn.Module, splits: Splits) -> Task:

@@ -7,7 +7,6 @@ from itertools import islice, tee
 from typing import Protocol, cast
 
 import torch
-from torch import Tensor
 
 from runner.batch import Batch
 from runner.data.augment import Augmentation, ExampleAugmentation, NoAugmentation, check_changes
@@ -104,10 +103,10 @@ class Data:
         """Samples, over all ranks, of the training batch after ``step`` completed steps."""
         return self.order.samples_at(step)
 
-    def train(self, first_step: int = 0) -> Generator[tuple[Tensor, ...], None, None]:
+    def train(self, first_step: int = 0) -> Generator[Batch, None, None]:
         return self._train(first_step)
 
-    def first(self, name: str) -> tuple[Tensor, ...]:
+    def first(self, name: str) -> Batch:
         """The first batch of "train" (what step 1 is made of), "valid" or "test"; of several sets that of the first.
 
         No process is started to read it.
@@ -120,7 +119,7 @@ class Data:
 
     def _train(
         self, first_step: int, *, workers: int | None = None, count: int | None = None
-    ) -> Generator[tuple[Tensor, ...], None, None]:
+    ) -> Generator[Batch, None, None]:
         order = self.order.batches(randomness=self.randomness, first_step=first_step)
         read, prepared = tee(islice(order, count))
         own, per_epoch = self.ranks.rows, self.steps_per_epoch
@@ -129,7 +128,7 @@ class Data:
             epoch, rows = step // per_epoch, ALL if own is None else own(len(indices))
             yield self.prepare.train(batch, step, epoch=epoch, indices=indices, rows=rows)
 
-    def part(self, name: str) -> Iterator[tuple[Tensor, ...]]:
+    def part(self, name: str) -> Iterator[Batch]:
         order = self.ranks.present(evaluation_order(self._places(name), self.eval_batch_size))
         for batch in self.feeds[name.partition("/")[0]].batches(order, rows=self.ranks.rows):
             yield self.prepare.evaluate(batch)

@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from runner.batch import Batch
 from runner.data.augment import Augmentation, BatchAugmentation, NoAugmentation, Samples
 from runner.data.source import IGNORED, AnySpec, MaskSpec
 from runner.data.transfer import moved
@@ -18,6 +19,8 @@ ALL = slice(None)
 
 class Prepare:
     """Works on the first tensor of a batch, images (B, C, H, W); the others pass untouched, as do token ids (int64).
+
+    So does a batch of which the first element is no tensor, whatever its nesting.
 
     uint8 images become float32 in [0, 1]; then (x - mean) / std per channel, where mean and std are given. With
     ``channels_last`` the channels of a pixel are neighbours in memory.
@@ -50,13 +53,13 @@ class Prepare:
         layout = torch.channels_last_3d if len(beside) == 3 else torch.channels_last
         self.layout = layout if channels_last else torch.preserve_format
 
-    def train(
-        self, batch: tuple[Tensor, ...], step: int, *, epoch: int, indices: Tensor, rows: slice = ALL
-    ) -> tuple[Tensor, ...]:
+    def train(self, batch: Batch, step: int, *, epoch: int, indices: Tensor, rows: slice = ALL) -> Batch:
         """``rows`` of the training batch of ``indices``, which are the whole batch's.
 
         What the augmentation draws for a row is a function of (seed, step, epoch, indices), whatever ``rows`` are.
         """
+        if not has_images(batch):
+            return batch
         images, *rest = batch
         size = tuple(images.shape[2:])
         samples = Samples(indices=indices, step=step, epoch=epoch, image_size=size, randomness=self.randomness)
@@ -65,10 +68,10 @@ class Prepare:
             rest[0] = self._moved_masks(rest[0], draws)
         return self.evaluate((self.augmentation(images, *draws), *rest))
 
-    def evaluate(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        images, *rest = batch
-        if images.dtype == torch.int64:
+    def evaluate(self, batch: Batch) -> Batch:
+        if not has_images(batch):
             return batch
+        images, *rest = batch
         if self.masks is not None:
             rest[0] = self._as_classes(rest[0])
         images = images.to(memory_format=self.layout)  # while a pixel has one byte
@@ -92,3 +95,9 @@ class Prepare:
         if self.masks is None or self.masks.ignore_index is None or masks.dtype != torch.uint8:
             return classes
         return classes.masked_fill_(masks == IGNORED, self.masks.ignore_index)
+
+
+def has_images(batch: Batch) -> bool:
+    """Whether it is a tuple that begins with a tensor other than token ids (int64)."""
+    first = batch[0] if isinstance(batch, tuple) and batch else None
+    return isinstance(first, Tensor) and first.dtype != torch.int64

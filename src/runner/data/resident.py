@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from runner.batch import Batch
 from runner.data.order import only
 from runner.data.source import Arrays, Examples
 from runner.data.transfer import arriving, gathered, sent
@@ -41,7 +42,7 @@ class Feed(Protocol):
         first_step: int = 0,
         workers: int | None = None,
         rows: Callable[[int], slice] | None = None,
-    ) -> Iterator[tuple[Tensor, ...]]:
+    ) -> Iterator[Batch]:
         """``first_step`` numbers the first batch; draws for single examples are a function of that number.
 
         ``workers`` replaces the number of reading processes, if there are any. ``rows`` says which rows are wanted of a

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from runner.batch import Batch, stacked, tensors
 from runner.data.draws import seeded
 from runner.data.prepare import Prepare
 from runner.data.source import Splits
@@ -24,16 +25,16 @@ class BegunWithData(Protocol):
         ...
 
 
-def spread(splits: Splits, count: int) -> tuple[Tensor, ...]:
+def spread(splits: Splits, count: int) -> Batch:
     """``count`` training samples as models see them, but not augmented, on the CPU; fewer of few or large ones.
 
     They are evenly spaced, so that all classes of a sorted data set are among them, and the same for every seed.
     """
     size = len(splits.train)
     with seeded(0):  # examples may draw while they are read
-        count = max(1, min(count, size, VALUES // splits.train[0][0].numel()))
+        count = max(1, min(count, size, VALUES // next(tensors(splits.train[0])).numel()))
         rows = [splits.train[place * size // count] for place in range(count)]
-    batch = tuple(torch.stack(column) for column in zip(*rows, strict=True))
+    batch = stacked(rows)
     statistics, cpu = (splits.mean or None, splits.std or None), torch.device("cpu")
     prepare = Prepare(*statistics, spec=splits.spec, randomness=Randomness(0), device=cpu)
     return prepare.evaluate(batch)

@@ -175,11 +175,15 @@ class AnySpec(Protocol):
 
 
 class Examples(Protocol):
-    """A map-style set of examples. One example is a tuple of tensors, the image (uint8) first, if there is one."""
+    """A map-style set of examples.
+
+    One example is a tuple of tensors, the image (uint8) first, if there is one; or any nesting of tuples, lists and
+    dicts of tensors, all examples alike.
+    """
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, ...]: ...
+    def __getitem__(self, index: int) -> Any: ...
 
 
 class Arrays:

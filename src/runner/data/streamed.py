@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
+from runner.batch import Batch, stacked
 from runner.data.augment import ExampleAugmentation
 from runner.data.draws import seeded
 from runner.data.source import Examples
@@ -49,10 +50,11 @@ class Streamed:
         first_step: int = 0,
         workers: int | None = None,
         rows: Callable[[int], slice] | None = None,
-    ) -> Iterator[tuple[Tensor, ...]]:
+    ) -> Iterator[Batch]:
         workers = self.workers if workers is None else workers
         loader: DataLoader[Any] = DataLoader(
             self.reader,
+            collate_fn=_collated,
             batch_sampler=keys(indices, first_step=first_step, rows=rows),  # any iterable will do
             num_workers=workers,
             pin_memory=self.device.type == "cuda",
@@ -67,6 +69,10 @@ class Streamed:
             raise
 
 
+def _collated(examples: list[Batch]) -> Batch:
+    return stacked(examples, default_collate)  # which in a worker stacks in memory that is shared already
+
+
 def keys(
     indices: Iterable[Tensor], *, first_step: int, rows: Callable[[int], slice] | None = None
 ) -> Iterator[list[Key]]:
@@ -75,7 +81,7 @@ def keys(
         yield whole if rows is None else whole[rows(len(whole))]
 
 
-class Reader(Dataset[tuple[Tensor, ...]]):
+class Reader(Dataset[Batch]):
     """Reads one example under the draws that belong to its place in the order. Runs in the workers."""
 
     def __init__(self, examples: Examples, *, randomness: Randomness, augmentation: ExampleAugmentation | None) -> None:
@@ -86,10 +92,11 @@ class Reader(Dataset[tuple[Tensor, ...]]):
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, key: Key) -> tuple[Tensor, ...]:
+    def __getitem__(self, key: Key) -> Batch:
         index, *place = key
         with seeded(self.randomness.key("example", *place)):
-            image, *rest = self.examples[index]
-        if self.augmentation is not None:
-            image = self.augmentation(image, self.randomness.generator("augment example", *place))
-        return image, *rest
+            example = self.examples[index]
+        if self.augmentation is None:
+            return example
+        image, *rest = example
+        return self.augmentation(image, self.randomness.generator("augment example", *place)), *rest

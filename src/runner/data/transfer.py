@@ -8,7 +8,8 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-Tensors = tuple[Tensor, ...]
+from runner.batch import Batch, map_tensors, tensors
+
 TOGETHER = 16  # batches
 
 
@@ -35,19 +36,19 @@ def gathered(tensor: Tensor, index: Tensor, *, pinned: bool) -> Tensor:
     return torch.index_select(tensor, 0, index, out=out)
 
 
-def arriving(batches: Iterator[Tensors], device: torch.device) -> Iterator[Tensors]:
+def arriving(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
     """``batches`` on ``device``. To a CUDA device each is copied while the one before it is computed on.
 
     The copies have a stream of their own, and so are read one batch ahead.
     """
     if device.type != "cuda":
-        yield from (tuple(tensor.to(device) for tensor in batch) for batch in batches)
+        yield from (map_tensors(lambda tensor: tensor.to(device), batch) for batch in batches)
         return
     copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    ahead: tuple[Tensors, torch.cuda.Event] | None = None
+    ahead: tuple[Batch, torch.cuda.Event] | None = None
     for batch in batches:
         with torch.cuda.stream(copies):
-            coming = tuple(moved(tensor, device) for tensor in batch), copies.record_event()
+            coming = map_tensors(lambda tensor: moved(tensor, device), batch), copies.record_event()
         if ahead is not None:
             yield _arrived(*ahead)
         ahead = coming
@@ -55,10 +56,11 @@ def arriving(batches: Iterator[Tensors], device: torch.device) -> Iterator[Tenso
         yield _arrived(*ahead)
 
 
-def _arrived(batch: Tensors, copied: torch.cuda.Event) -> Tensors:
+def _arrived(batch: Batch, copied: torch.cuda.Event) -> Batch:
     """``batch`` for the stream that computes: it waits for the copy, and memory is not reused before it is done."""
-    current = torch.cuda.current_stream(batch[0].device)
+    whole = list(tensors(batch))
+    current = torch.cuda.current_stream(whole[0].device)
     current.wait_event(copied)
-    for tensor in batch:
+    for tensor in whole:
         tensor.record_stream(current)
     return batch

@@ -10,15 +10,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from runner.batch import Batch
-from runner.data.prepare import Prepare
+from runner.batch import Batch, map_tensors, stacked
+from runner.data.prepare import Prepare, has_images
 from runner.data.source import AnySpec, MaskSpec, Splits
 from runner.losses.terms import Loss, named, total
 from runner.metrics import Metrics
 from runner.randomness import Randomness
 from runner.tasks.task import Task
-
-Tensors = tuple[Tensor, ...]
 
 
 class Recorder:
@@ -41,11 +39,11 @@ class Recorder:
 
 
 @contextmanager
-def watched(task: Task, batch: tuple[Tensor, ...], spec: AnySpec) -> Iterator[None]:
+def watched(task: Task, batch: Batch, spec: AnySpec) -> Iterator[None]:
     """Inside, a model whose output the task cannot mean raises ``ValueError`` before a loss broadcasts it away."""
     model = getattr(task, "model", None)
     says = any("output" in vars(kind) for kind in type(task).__mro__ if kind is not Task)
-    if not says or not isinstance(model, nn.Module):
+    if not says or not isinstance(model, nn.Module) or not isinstance(next(iter(batch), None), Tensor):
         yield
         return
 
@@ -94,31 +92,32 @@ def smallest_batch(batch_sizes: Iterable[int], micro_batches: int, world_size: i
     return min(batch // min(micro_batches, batch) for batch in own)
 
 
-def example(splits: Splits, device: str, samples: int) -> Tensors:
-    """A batch with the shapes and types of the training part, without its content; an image first, as prepared."""
-    images, *rest = splits.train[0]
+def example(splits: Splits, device: str, samples: int) -> Batch:
+    """A batch with the shapes and types of the training part, without its content; as prepared."""
+    first = splits.train[0]
     if isinstance(splits.spec, MaskSpec):
-        rest = [tensor.long() for tensor in rest]
-    prepared = torch.float32 if images.dtype == torch.uint8 else images.dtype
-    batch = torch.zeros(samples, *images.shape, dtype=prepared, device=device)
-    return batch, *(torch.zeros(samples, *tensor.shape, dtype=tensor.dtype, device=device) for tensor in rest)
+        images, masks, *rest = first
+        first = (images, masks.long(), *rest)
+    if has_images(first) and first[0].dtype == torch.uint8:
+        first = (first[0].float(), *first[1:])
+    return map_tensors(lambda tensor: torch.zeros(samples, *tensor.shape, dtype=tensor.dtype, device=device), first)
 
 
-def contents(splits: Splits, samples: int, batch_size: int) -> Iterator[Tensors]:
+def contents(splits: Splits, samples: int, batch_size: int) -> Iterator[Batch]:
     """Batches on the CPU that differ in what they hold: the first samples, a whole batch of them, noise, zeros."""
     first = first_samples(splits, samples)
     yield first
     yield first_samples(splits, min(batch_size, len(splits.train)))
-    images, *rest = first
-    if images.is_floating_point():
+    if has_images(first):
+        images, *rest = first
         yield torch.randn(images.shape, generator=torch.Generator().manual_seed(0)), *rest
     yield example(splits, "cpu", samples)
 
 
-def first_samples(splits: Splits, samples: int) -> Tensors:
+def first_samples(splits: Splits, samples: int) -> Batch:
     """The first of the training part as a model sees them, but for the augmentation."""
     rows = [splits.train[place] for place in range(samples)]
-    batch = tuple(torch.stack(column) for column in zip(*rows, strict=True))
+    batch = stacked(rows)
     statistics, cpu = (splits.mean or None, splits.std or None), torch.device("cpu")
     prepare = Prepare(*statistics, spec=splits.spec, randomness=Randomness(0), device=cpu)
     return prepare.evaluate(batch)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 from omegaconf import DictConfig
 
+from runner.batch import Batch, tensors
 from runner.composition import make_plan
 from runner.config import build
 from runner.data.augment import check_changes
@@ -28,7 +29,7 @@ from runner.preflight.causes import for_any, lacks_content, limited, obstacle
 from runner.preflight.initial import init_problems
 from runner.preflight.ranks import world_size_of
 from runner.preflight.settings import closest
-from runner.preflight.step import Recorder, Tensors, contents, example, one_step, smallest_batch, watched
+from runner.preflight.step import Recorder, contents, example, one_step, smallest_batch, watched
 from runner.problem import Problem
 from runner.tasks.task import Task
 from runner.trajectory.recorder import Recorder as TrajectoryRecorder
@@ -80,7 +81,7 @@ class Trial:
             self.problems = list({problem.line(): problem for problem in [*shown, *self.problems]}.values())
 
     def _is_small(self) -> bool:
-        return sum(tensor.numel() for tensor in self.splits.train[0]) <= SMALL_EXAMPLE
+        return sum(tensor.numel() for tensor in tensors(self.splits.train[0])) <= SMALL_EXAMPLE
 
     def _run_on_cpu(self, limit_bytes: int | None = None) -> None:
         self.device = "cpu"
@@ -151,7 +152,7 @@ class Trial:
 
     def _task(self) -> Task | None:
         spec = self.splits.spec
-        if self._try("task", lambda: build.check_examples(self.cfg, spec) is None) is None:
+        if self._try("task", lambda: build.suitable(self.cfg, spec)) is None:
             return None
         model = self._try("model", lambda: build.build_model(self.cfg, spec))
         loss = self._try("loss", lambda: build.build_loss(self.cfg, spec))
@@ -175,7 +176,7 @@ class Trial:
                 if parts > 1:
                     self.problems.append(Problem(key, parts, text, "set it to 1"))
         samples = min(SAMPLES, smallest_batch(self._order().batch_sizes, trainer.micro_batches, together))
-        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in example(self.splits, "meta", samples))
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors(example(self.splits, "meta", samples)))
         what = f"a training step on a batch of {shapes} fails: "
         recorder = self._try("model", lambda: self._used(task, samples), what=what)
         if recorder is None:
@@ -203,7 +204,7 @@ class Trial:
     def _used(self, task: Task, samples: int) -> Recorder:
         """Of one step on the device; on the CPU whatever the samples hold."""
 
-        def step(batch: Tensors) -> Recorder:
+        def step(batch: Batch) -> Recorder:
             with watched(task, batch, self.splits.spec):
                 return one_step(task.train(), batch)
 
@@ -239,8 +240,8 @@ class Trial:
 
             def measure(name: str = str(name), node: Any = node) -> dict[str, float]:
                 metric = Metrics({name: build.instantiate(node, **self.splits.measured())})
-                for tensors in recorder.given:
-                    metric.update(*(torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu") for tensor in tensors))
+                for given in recorder.given:
+                    metric.update(*(torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu") for tensor in given))
                 return metric.compute()
 
             names |= set(self._try(f"metrics.{name}", measure) or ())

@@ -85,7 +85,9 @@ class ShapeVolumes:
         if mean is None or std is None:
             mean, std = channel_statistics(parts["train"].tensors[0])
         return Splits(
-            **parts,
+            parts["train"],
+            parts["valid"],
+            parts["test"],
             spec=self.spec,
             mean=tuple(mean),
             std=tuple(std),

@@ -1,0 +1,1 @@
+"""What one does with a finished run: look into it, score it again, keep it, use its model."""

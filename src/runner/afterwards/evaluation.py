@@ -1,0 +1,171 @@
+"""The weights of a finished run, scored again: by the run's own evaluation, and class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig
+from torch import Tensor
+
+from runner import digest
+from runner.afterwards.classes import ClassTables, by_class, calibration
+from runner.afterwards.loaded import fill
+from runner.composition import compile_networks, compose
+from runner.config import build
+from runner.data.source import AnySpec
+from runner.data.spec_record import recorded
+from runner.metrics import Metrics
+from runner.metrics.sample_mean import SampleMean
+from runner.numerics import numerics, resolve_device
+from runner.problem import Refused
+from runner.state import State
+from runner.weights_file import WeightsFile
+
+TABLES = "by_class"
+MOST_CLASSES = 1000  # of which each is told
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the test part says of ``weights``; ``metrics`` and ``tables`` are named as a run's: ``test/accuracy``.
+
+    ``data`` has the digest of the data and the size of the part; ``same`` says whether metrics are the run's own to
+    the bit, None where it measured none of these weights on these data.
+    """
+
+    weights: WeightsFile
+    metrics: Mapping[str, float]
+    tables: Mapping[str, Tensor]
+    data: Mapping[str, Any]
+    class_names: tuple[str, ...]
+    same: bool | None
+
+    def confusion(self) -> dict[str, Tensor]:
+        """Counts (K, K) by what was scored: "test", of several sets "test/near" and "test/far"."""
+        return self._tables("confusion")
+
+    def _tables(self, kind: str) -> dict[str, Tensor]:
+        end = f"/{TABLES}_{kind}"
+        return {name.removesuffix(end): table for name, table in self.tables.items() if name.endswith(end)}
+
+    def content(self) -> dict[str, Any]:
+        """As JSON has it."""
+        reliability = self._tables("calibration")
+        return {
+            "checkpoint": str(self.weights.path),
+            "step": self.weights.step,
+            "data": dict(self.data),
+            "metrics": dict(self.metrics),
+            "same_as_run": self.same,
+            "classes": {name: by_class(table, self.class_names) for name, table in self.confusion().items()},
+            "confusion_matrix": {name: table.tolist() for name, table in self.confusion().items()},
+            "calibration": {name: calibration(bins) for name, bins in reliability.items()},
+            "tables": {name: table.tolist() for name, table in self.tables.items() if f"/{TABLES}_" not in name},
+        }
+
+
+def evaluate(
+    cfg: DictConfig,
+    weights: WeightsFile,
+    manifest: Mapping[str, Any],
+    *,
+    other_data: bool = False,
+    normalise_as_run: bool = True,
+) -> Evaluation:
+    """Score ``weights`` on the test part of ``cfg``, the configuration of the run of ``manifest``.
+
+    ``other_data``: of another data set, which must fit the model, and is normalised as the run's data were, or as
+    ``cfg`` says.
+    Raises ``Refused`` for data that do not fit or are not there, and ``ValueError`` for weights that do not.
+    """
+    _refuse_lacking(cfg)
+    if other_data:
+        _adapt(cfg, manifest, normalise_as_run=normalise_as_run)
+    trainer = cfg.trainer
+    device = resolve_device(trainer.device)
+    threads = manifest.get("threads") if trainer.threads is None else trainer.threads
+    with numerics(device, threads=threads, tf32=trainer.tf32, deterministic=trainer.deterministic):
+        made = compose(cfg, device=device, state=State())
+        session = made.session
+        fill(session.task, weights)
+        measured = digest.of_weights(session.task)
+        compile_networks(session.task, trainer.compile)
+        session.metrics = _with_tables(session.metrics, made.splits.measured()).to(device)
+        scores = session.evaluate("test", weights.step or 0)
+    own = manifest.get("metrics") or {}
+    comparable = own and (measured, made.splits.digest) == (
+        manifest.get("weights_sha256"),
+        manifest.get("data", {}).get("sha256"),
+    )
+    return Evaluation(
+        weights=weights,
+        metrics=scores,
+        tables=session.tables,
+        data={"sha256": made.splits.digest, "size": made.data.size("test")},
+        class_names=made.splits.class_names,
+        same=digest.of_metrics(scores) == digest.of_metrics(own) if comparable else None,
+    )
+
+
+def _refuse_lacking(cfg: DictConfig) -> None:
+    problems = build.build_source(cfg.dataset).problems()
+    if problems:
+        raise Refused([f"dataset.{problem.line()}" for problem in problems])
+
+
+def _adapt(cfg: DictConfig, manifest: Mapping[str, Any], *, normalise_as_run: bool) -> None:
+    """Raises ``Refused`` for data of another shape."""
+    data = manifest.get("data", {})
+    splits = build.load_splits(cfg)
+    ours, theirs = recorded(splits.spec), data.get("spec")
+    if theirs is not None and ours is not None:
+        _refuse_other_shape(splits.spec, ours, theirs)
+    for key in ("mean", "std"):
+        if normalise_as_run and key in cfg.dataset and data.get(key):
+            cfg.dataset[key] = data[key]
+    cfg.trainer.batch_size = min(cfg.trainer.batch_size, len(splits.train))  # nothing is trained
+
+
+def _refuse_other_shape(spec: AnySpec, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    differing = [
+        f"{key} {ours.get(key)} instead of {theirs.get(key)}"
+        for key in dict.fromkeys([*theirs, *ours])
+        if _as_json(ours.get(key)) != _as_json(theirs.get(key)) and key not in ("ignore_index", "max_boxes")
+    ]
+    if differing:
+        text = f"dataset: these {spec.kind} do not fit the model: {', '.join(differing)}"
+        raise Refused([f"{text}; choose data of the same shape, or set what differs: dataset.<key>=<value>"])
+
+
+def _as_json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _with_tables(metrics: Metrics, measured: Mapping[str, Any]) -> Metrics:
+    count = measured["num_classes"]
+    if not 2 <= count <= MOST_CLASSES:
+        return metrics
+    tables = ClassTables(count, ignore_index=measured["ignore_index"])
+    return Metrics({**metrics.metrics, TABLES: cast(SampleMean, tables)})
+
+
+def chosen_data(choices: Mapping[str, str], cfg: DictConfig) -> str:
+    """The option that chose the data, or their class."""
+    return choices.get("dataset") or str(cfg.dataset.get("_target_", "data")).rpartition(".")[2].lower()
+
+
+def free_name(folder: Path, name: str) -> Path:
+    """Claim ``name.json`` in ``folder``, or ``name.2.json`` and so on: an empty file that is nobody else's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        file = folder / (f"{name}.json" if number == 1 else f"{name}.{number}.json")
+        try:
+            file.touch(exist_ok=False)
+        except FileExistsError:
+            number += 1
+        else:
+            return file

@@ -1,0 +1,128 @@
+"""``archive``: a finished run, kept under the next free number."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+import torch
+from cli.finished import CLASSIFIER, train
+from cli.terminal import Terminal
+
+from runner import load_run
+from runner.problem import Refused
+
+pytest.importorskip("safetensors")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(tmp_path_factory.mktemp("archive") / "run", CLASSIFIER)
+
+
+def archived(terminal: Terminal, run: Path, *arguments: str) -> Path:
+    answer = terminal.runs("archive", str(run), *arguments, small=False)
+    assert (answer.status, answer.err) == (0, ""), answer.err
+    return Path(answer.out.removeprefix("archived: ").strip())
+
+
+def test_names_count_on(terminal: Terminal, run: Path) -> None:
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    made = [archived(terminal, run), archived(terminal, run), archived(terminal, run, "--to", "elsewhere")]
+    today = date.today()
+    assert [folder.as_posix() for folder in made] == [
+        f"archive/synthetic/archived_v1_{today}__mlp__0",
+        f"archive/synthetic/archived_v2_{today}__mlp__0",
+        f"elsewhere/synthetic/archived_v1_{today}__mlp__0",
+    ]
+    assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
+    assert [file for file in terminal.left() if "/." in file and ".hydra" not in file] == []
+
+
+def test_what_is_kept_is_what_the_run_has(terminal: Terminal, run: Path) -> None:
+    kept = archived(terminal, run)
+    names = {file.relative_to(kept).as_posix() for file in kept.rglob("*") if file.is_file()}
+    assert names >= {
+        ".hydra/config.yaml",
+        "SHA256SUMS",
+        "checkpoints/best_accuracy.safetensors",
+        "checkpoints/last.safetensors",
+        "history.csv",
+        "manifest.json",
+        "summary.txt",
+    }
+    for name in ("manifest.json", "history.csv", ".hydra/config.yaml"):
+        assert (kept / name).read_bytes() == (run / name).read_bytes()
+    for line in (kept / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split("  ")
+        assert len(digest) == 64
+        names.discard(name)
+    assert names == {"SHA256SUMS"}
+
+
+def test_an_archive_has_the_scores_of_its_run_to_the_bit(terminal: Terminal, run: Path) -> None:
+    kept = archived(terminal, run)
+    assert terminal.runs("evaluate", str(kept), "--output=scores.json", small=False).status == 0
+    found = json.loads(Path("scores.json").read_text())
+    assert found["metrics"] == json.loads((run / "manifest.json").read_text())["metrics"]
+    assert found["same_as_run"] is True
+
+
+def test_a_changed_byte_is_found(terminal: Terminal, run: Path) -> None:
+    for name in ("checkpoints/last.safetensors", ".hydra/config.yaml"):
+        kept = archived(terminal, run)
+        content = bytearray((kept / name).read_bytes())
+        content[-1] ^= 1
+        (kept / name).write_bytes(content)
+        answer = terminal.runs("evaluate", str(kept), small=False)
+        assert answer.status == 2
+        assert f"{name} is damaged: it is not what SHA256SUMS says" in answer.err
+        with pytest.raises(Refused, match="is damaged"):
+            load_run(kept)
+    assert terminal.runs("inspect", str(kept / "checkpoints/best_accuracy.safetensors"), small=False).status == 0
+    kept = archived(terminal, run)
+    (kept / "checkpoints/last.safetensors").write_bytes(b"x")
+    assert terminal.runs("inspect", str(kept), small=False).status == 1
+
+
+def test_an_archive_gives_the_model_of_its_run(terminal: Terminal, run: Path) -> None:
+    images = torch.arange(128, dtype=torch.uint8).view(2, 1, 8, 8)
+    ours, theirs = load_run(run), load_run(archived(terminal, run))
+    assert torch.equal(ours(images), theirs(images))
+    assert (ours.step, theirs.step) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "takes the folder of one run"),
+        (["nowhere"], "is not the folder of a run"),
+        (["run", "--to"], "--to: needs a value"),
+        (["run", "--to", "run/manifest.json"], "cannot be written"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(terminal: Terminal, run: Path, arguments: list[str], told: str) -> None:
+    (terminal.folder / "run").symlink_to(run)
+    answer = terminal.runs("archive", *arguments, small=False)
+    assert answer.status == 2
+    assert told in answer.err
+
+
+def test_a_run_that_did_not_complete_and_an_archive_are_refused(terminal: Terminal, run: Path) -> None:
+    kept = archived(terminal, run)
+    assert "is an archive already" in terminal.runs("archive", str(kept), small=False).err
+    (kept / "SHA256SUMS").unlink()
+    (kept / "status.json").write_text(json.dumps({"state": "interrupted", "reason": "", "step": 2}))
+    answer = terminal.runs("archive", str(kept), small=False)
+    assert answer.status == 2
+    assert "is interrupted; python -m runner resume" in answer.err
+
+
+def test_without_the_package(terminal: Terminal, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.afterwards.archiving.find_spec", lambda _name: None)
+    answer = terminal.runs("archive", str(run), small=False)
+    assert answer.status == 2
+    assert "needs the package safetensors; install runner[safetensors]" in answer.err
+    assert terminal.left() == []
