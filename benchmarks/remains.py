@@ -30,6 +30,7 @@ def differences(whole: Path, resumed: Path) -> list[str]:
         "steps.csv": lambda folder: _rows(folder / "steps.csv"),
         "digests.jsonl": lambda folder: _text(folder / "digests.jsonl"),
         "summary.txt": lambda folder: _text(folder / "summary.txt"),
+        "trajectory": lambda folder: {file.name: file.read_bytes() for file in folder.glob("trajectory/*")},
         "images": lambda folder: {file.name: file.read_bytes() for file in folder.glob("images/*")},
         "tensorboard": scalars,
         "manifest.json": _facts,

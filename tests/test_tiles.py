@@ -61,7 +61,7 @@ def test_a_halo_as_wide_as_the_model_sees_gives_what_the_whole_does() -> None:
     settings: dict[str, Any] = {"tile": (7, 7, 7), "overlap": (5, 5, 5)}
     tiled, without = (predict_tiled(model, WHOLE, **settings, halo=halo) for halo in ((2, 2, 2), None))
     assert isinstance(tiled, Tensor)
-    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-6)
+    assert (tiled - whole).abs().max() < 1e-6
     assert isinstance(without, Tensor)
     assert (without - whole).abs().max() > 1e-3  # the ends of tiles see zeros where there is more
 

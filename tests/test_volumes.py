@@ -77,9 +77,11 @@ def test_kernels_and_volumes_are_stored_channels_last(tmp_path: Path, channels_l
     for tensor in (kernel, volumes):
         assert tensor.ndim == 5
         assert tensor.is_contiguous(memory_format=torch.channels_last_3d) == (channels_last or tensor.shape[1] == 1)
-    assert trained(cfg, tmp_path)
+    if channels_last:
+        assert trained(cfg, tmp_path)
 
 
+@pytest.mark.slow
 def test_volumes_are_denoised_whatever_their_masks_are(tmp_path: Path) -> None:
     model = ("model=residual_unet3d", "model.channels=4", "model.levels=2", "optimizer.lr=1e-2", "trainer.steps=50")
     noise = ("task=reconstruction", "task.noise_std=0.5", "dataset.noise_std=4")
@@ -92,9 +94,10 @@ def test_volumes_are_denoised_whatever_their_masks_are(tmp_path: Path) -> None:
 def test_the_recipe_learns_shapes_and_predicts_a_large_volume_in_tiles(tmp_path: Path) -> None:
     """A part of the recipe; an IoU of a third is what background everywhere gets."""
     h5py = pytest.importorskip("h5py")
-    shorter = ("dataset.train_size=64", "dataset.valid_size=8", "dataset.test_size=8", "trainer.epochs=6")
+    data = ("dataset.image_size=16", "dataset.train_size=80", "dataset.valid_size=4", "dataset.test_size=8")
+    shorter = (*data, "trainer.epochs=6", "trainer.evaluate_every_epochs=6", "optimizer.lr=1e-2")
     folder = tmp_path / "run"
-    assert trained(composed("experiment=volumes_unet3d", *shorter), folder)["test/iou"] > 0.7
+    assert trained(composed("experiment=volumes_unet3d", *shorter), folder)["test/iou"] > 0.8
     large = ShapeVolumes(image_size=[36, 40, 48], train_size=1, valid_size=1, test_size=1, seed=1).load().test
     volume, mask = large[0]
     with h5py.File(tmp_path / "volume.h5", "w") as file:

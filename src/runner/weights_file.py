@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NESTED = ("state_dict", "model_state_dict", "model")  # where others put the weights among other things
+SUFFIXES = (".pt", ".safetensors")  # of a run's checkpoints, and of an archive's
 OTHER = "give a file of weights, or a run's folder"
 
 
@@ -28,11 +29,15 @@ class UnusableWeights(ValueError):
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """``tensors`` under the names that the file gives them; ``step`` at which a run of ours wrote it, if one did."""
+    """``tensors`` under the names that the file gives them; ``step`` at which a run of ours wrote it, if one did.
+
+    ``averages`` has the moving averages of some of them, which that run evaluated instead, if it made any.
+    """
 
     path: Path
     tensors: Mapping[str, Tensor]
     step: int | None = None
+    averages: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def file_of(path: str | Path) -> Path:
@@ -79,13 +84,15 @@ def _read(file: Path) -> WeightsFile:
 
 def _of_run(folder: Path) -> Path:
     checkpoints = folder / "checkpoints" if (folder / "checkpoints").is_dir() else folder
-    best, last = sorted(checkpoints.glob("best_*.pt")), checkpoints / "last.pt"
+    best = sorted(file for suffix in SUFFIXES for file in checkpoints.glob(f"best_*{suffix}"))
+    last = next((file for suffix in SUFFIXES if (file := checkpoints / f"last{suffix}").is_file()), None)
     if len(best) > 1:
         names = ", ".join(file.name for file in best)
         raise _unusable(folder, f"has several best checkpoints: {names}", f"choose one: init_from={best[0]}")
-    if not best and not last.is_file():
+    found = best[0] if best else last
+    if found is None:
         raise _unusable(folder, "is a folder without checkpoints", OTHER)
-    return best[0] if best else last
+    return found
 
 
 def _nearest(path: Path) -> str:
@@ -102,8 +109,8 @@ def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], int | None]:
         raise _unusable(file, "needs the package safetensors", "install runner[safetensors]") from error
     try:
         with safe_open(file, framework="pt") as opened:
-            step = (opened.metadata() or {}).get("runner.step")
-            return {name: opened.get_tensor(name) for name in opened.keys()}, None if step is None else int(step)
+            names, step = opened.keys(), (opened.metadata() or {}).get("runner.step")
+            return {name: opened.get_tensor(name) for name in names}, None if step is None else int(step)
     except SafetensorError as error:
         raise _unusable(file, f"cannot be read ({error})", OTHER) from error
 
@@ -138,8 +145,9 @@ def _read_ours(file: Path) -> WeightsFile:
         content = checkpoint.read(file)
     except ValueError as error:
         raise _unusable(file, str(error).removeprefix(f"{file} "), OTHER) from error
-    weights = content.get("parts", content).get("task")
-    return WeightsFile(file, _state_dict(weights, file), content.get("step"))
+    parts = content.get("parts", content)
+    weights, averages = _state_dict(parts.get("task"), file), parts.get("averages", {})
+    return WeightsFile(file, weights, content.get("step"), averages)
 
 
 def _state_dict(content: Any, file: Path) -> dict[str, Tensor]:

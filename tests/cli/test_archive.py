@@ -70,6 +70,7 @@ def test_an_archive_has_the_scores_of_its_run_to_the_bit(terminal: Terminal, run
     assert found["same_as_run"] is True
 
 
+@pytest.mark.slow
 def test_a_changed_byte_is_found(terminal: Terminal, run: Path) -> None:
     for name in ("checkpoints/last.safetensors", ".hydra/config.yaml"):
         kept = archived(terminal, run)

@@ -15,6 +15,7 @@ from PIL import Image
 
 GROUND = ["logger=[]", "trainer.steps=2", "trainer.batch_size=4", "trainer.workers=0", "debug.samples=8"]
 TASKS = {
+    "averages": ["model=lenet", "trainer.ema_decay=0.9"],
     "segmentation": SEGMENTATION,
     "vae": ["task=vae", "dataset=synthetic", "model=vae", "loss=mse", "metrics=[]", "trainer.best={loss: min}"],
     "seq2seq": ["experiment=copy_seq2seq"],
@@ -36,6 +37,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(trained: Path, terminal: Terminal) -> Path:
+    """A copy, called "run"."""
     shutil.copytree(trained, terminal.folder / "run")
     return Path("run")
 
@@ -50,7 +52,7 @@ def evaluated(terminal: Terminal, *arguments: str) -> dict[str, Any]:
 
 
 def test_the_last_weights_have_the_scores_of_the_run_to_the_bit(terminal: Terminal, run: Path) -> None:
-    found = evaluated(terminal, "run")
+    found = evaluated(terminal, str(run))
     assert found["metrics"] == terminal.manifest("run")["metrics"]
     assert found["same_as_run"] is True
     assert found["step"] == 4
@@ -68,6 +70,7 @@ def test_each_class_and_the_picture(terminal: Terminal, run: Path) -> None:
         assert picture.mode == "RGB"
 
 
+@pytest.mark.slow
 def test_nothing_is_overwritten(terminal: Terminal, run: Path) -> None:
     first = evaluated(terminal, "run")
     evaluated(terminal, "run", "trainer.eval_batch_size=5")
@@ -79,6 +82,7 @@ def test_nothing_is_overwritten(terminal: Terminal, run: Path) -> None:
     assert "nothing is overwritten" in answer.err
 
 
+@pytest.mark.slow
 def test_other_weights(terminal: Terminal, run: Path) -> None:
     best = evaluated(terminal, "run", "checkpoint=best_accuracy", "--output", "here/best.json")
     content = torch.load(run / "checkpoints/best_accuracy.pt", weights_only=True)
@@ -91,9 +95,10 @@ def test_other_weights(terminal: Terminal, run: Path) -> None:
     assert none["calibration"]["test"]["bins"][4]["count"] == 12  # a third is in (4/15, 5/15]
 
 
+@pytest.mark.slow
 def test_other_data_of_the_same_shape(terminal: Terminal, run: Path) -> None:
     """They are normalised as the run's were, unless told otherwise, and may be fewer than a batch."""
-    other = ["run", "dataset.seed=1", "dataset.train_size=6", "dataset.test_size=5"]
+    other = [str(run), "dataset.seed=1", "dataset.train_size=6", "dataset.test_size=5"]
     found = evaluated(terminal, *other)
     assert found["data"]["size"] == 5
     assert found["data"]["sha256"] != terminal.manifest("run")["data"]["sha256"]
@@ -120,6 +125,7 @@ def test_what_does_not_fit_is_refused(terminal: Terminal, run: Path, arguments: 
     left = terminal.left()
     answer = terminal.runs("evaluate", *arguments, small=False)
     assert (answer.status, terminal.left()) == (2, left)
+    assert not (run / "evaluations").exists()
     assert told in answer.err
     assert len(answer.messages) == 1
 

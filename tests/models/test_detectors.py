@@ -36,7 +36,7 @@ def test_losses_with_boxes_and_boxes_without(build: Build) -> None:
     losses = model(images, boxes, labels)
     assert tuple(losses) == LOSSES[build] == model.loss_names
     total = torch.stack(list(losses.values())).sum()
-    total.backward()
+    torch.autograd.backward(total)
     assert {name for name, weight in model.named_parameters() if weight.grad is None} == set()
     assert set(model.eval()(images, boxes, labels)) == set(losses)
     assert not any(part.training for part in model.modules())
@@ -57,9 +57,7 @@ def test_images_are_taken_as_they_are() -> None:
         assert given.image_sizes == [(40, 72)] * 2
 
 
-@pytest.mark.parametrize(
-    ("size", "strides"), [((64, 64), [4, 8, 16, 32]), ((128, 256), [4, 8, 16, 32]), ((160, 160), [8, 16, 32, 64])]
-)
+@pytest.mark.parametrize(("size", "strides"), [((64, 128), [4, 8, 16, 32]), ((160, 160), [8, 16, 32, 64])])
 def test_the_pyramid_suits_the_images(size: tuple[int, int], strides: list[int]) -> None:
     model = small(fasterrcnn, image_size=size, strides=None, anchor_scales=[3.0])
     features = model.network.backbone(torch.zeros(2, 1, *size))
@@ -86,7 +84,8 @@ def test_what_is_compiled_has_shapes_that_do_not_change(monkeypatch: pytest.Monk
     seen: list[str] = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **_: seen.append(type(self).__name__))
     model.compile(dynamic=False)
-    assert seen == ["BackboneWithFPN", "RetinaNetHead"]
+    assert seen[:2] == ["IntermediateLayerGetter", "FeaturePyramidNetwork"]
+    assert seen[2:] == ["RetinaNetClassificationHead", "RetinaNetRegressionHead"]
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from typing import Any
 from runner import weights_file
 from runner.afterwards import checksums
 from runner.afterwards.shelf import NAME, numbered
-from runner.afterwards.weights import checkpoints_of, of_checkpoint
+from runner.afterwards.weights import checkpoints_of, read
 from runner.durable import sync_folder
 from runner.problem import Failed, Refused
-from runner.weights_file import UnusableWeights, WeightsFile
+from runner.weights_file import WeightsFile
 
 TEXTS = (
     "manifest.json",
@@ -38,7 +38,7 @@ def archive(run: Path, shelf: Path, *, model: str, seed: int, day: date | None =
     """
     if find_spec("safetensors") is None:
         raise Refused([f"archive {run}: needs the package safetensors; install runner[safetensors]"])
-    weights = [_weights(file) for file in checkpoints_of(run) if file.stem != "previous"]
+    weights = [read(file) for file in checkpoints_of(run) if file.stem != "previous"]
     if not weights:
         raise Refused([f"archive {run}: has no checkpoint to keep; name a run that has"])
     with numbered(shelf) as (number, made):
@@ -57,13 +57,6 @@ def archive(run: Path, shelf: Path, *, model: str, seed: int, day: date | None =
 
 def _texts(run: Path) -> list[Path]:
     return sorted(file for pattern in TEXTS for file in run.glob(pattern) if file.is_file())
-
-
-def _weights(file: Path) -> WeightsFile:
-    try:
-        return weights_file.read(file)
-    except UnusableWeights as error:
-        raise Refused([of_checkpoint(error)]) from error
 
 
 def _copy(source: Path, target: Path) -> None:

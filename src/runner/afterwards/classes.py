@@ -12,11 +12,11 @@ BINS = 15  # of confidence, equally wide
 
 
 class ClassTables:
-    """Counts (K, K) of labels and predictions, and of right ones by confidence, of logits (B, K, *S) and labels (B, *S).
+    """Counts (K, K) of labels and predictions, and of right ones by confidence.
 
-    Confidence is the softmax probability of the prediction. It stands beside a run's metrics, behind what ``Metrics``
-    uses of torchmetrics' interface. What are no logits of ``num_classes`` is let pass; labels below 0 and
-    ``ignore_index`` do not count.
+    Of logits (B, K, *S) and labels (B, *S). Confidence is the softmax probability of the prediction. It stands beside
+    a run's metrics, behind what ``Metrics`` uses of torchmetrics' interface. What are no logits of ``num_classes`` is
+    let pass; labels below 0 and ``ignore_index`` do not count.
     """
 
     def __init__(self, num_classes: int, *, ignore_index: int | None = None) -> None:
@@ -86,7 +86,7 @@ def calibration(bins: Tensor) -> dict[str, Any]:
     rows = []
     for number, (count, confidence, right) in enumerate(bins.tolist()):
         interval = {"from": number / len(bins), "to": (number + 1) / len(bins), "count": int(count)}
-        rows.append(interval | {"confidence": _ratio(confidence, count), "accuracy": _ratio(right, count)})
+        rows.append({**interval, "confidence": _ratio(confidence, count), "accuracy": _ratio(right, count)})
     total = bins[:, 0].sum().item()
     return {"ece": _ratio((bins[:, 2] - bins[:, 1]).abs().sum().item(), total), "bins": rows}
 

@@ -7,30 +7,38 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
 from runner import digest
 from runner.afterwards.classes import ClassTables, by_class, calibration
 from runner.afterwards.loaded import fill
-from runner.composition import compile_networks, compose
+from runner.averages import NoAverages
+from runner.batch import map_tensors
+from runner.composition import Composed, compile_networks, compose
 from runner.config import build
-from runner.data.source import AnySpec
+from runner.data.source import AnySpec, Arrays
 from runner.data.spec_record import recorded
 from runner.metrics import Metrics
 from runner.metrics.sample_mean import SampleMean
 from runner.numerics import numerics, resolve_device
+from runner.observers.heat_map import heat_map
+from runner.observers.pictures import grid, to_pixels
 from runner.problem import Refused
 from runner.state import State
 from runner.weights_file import WeightsFile
 
 TABLES = "by_class"
 MOST_CLASSES = 1000  # of which each is told
+PICTURED_SAMPLES = 16
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What the test part says of ``weights``; ``metrics`` and ``tables`` are named as a run's: ``test/accuracy``.
+
+    ``drawn`` has grids of pictures that the task makes of the first samples.
 
     ``data`` has the digest of the data and the size of the part; ``same`` says whether metrics are the run's own to
     the bit, None where it measured none of these weights on these data.
@@ -42,6 +50,12 @@ class Evaluation:
     data: Mapping[str, Any]
     class_names: tuple[str, ...]
     same: bool | None
+    drawn: Mapping[str, Tensor]
+
+    def pictures(self) -> dict[str, Tensor]:
+        """(C, H, W) in [0, 1] by name: the confusion matrices, and what the task draws of the first test samples."""
+        tables = {f"{name.replace('/', '_')}_confusion_matrix": table for name, table in self.confusion().items()}
+        return {name: heat_map(table, names=self.class_names) for name, table in tables.items()} | dict(self.drawn)
 
     def confusion(self) -> dict[str, Tensor]:
         """Counts (K, K) by what was scored: "test", of several sets "test/near" and "test/far"."""
@@ -74,14 +88,15 @@ def evaluate(
     *,
     other_data: bool = False,
     normalise_as_run: bool = True,
+    final: bool = False,
 ) -> Evaluation:
     """Score ``weights`` on the test part of ``cfg``, the configuration of the run of ``manifest``.
 
     ``other_data``: of another data set, which must fit the model, and is normalised as the run's data were, or as
-    ``cfg`` says.
+    ``cfg`` says. ``final``: the weights are those of the run's end, whose scores the manifest has.
     Raises ``Refused`` for data that do not fit or are not there, and ``ValueError`` for weights that do not.
     """
-    _refuse_lacking(cfg)
+    refuse_lacking(cfg)
     if other_data:
         _adapt(cfg, manifest, normalise_as_run=normalise_as_run)
     trainer = cfg.trainer
@@ -91,15 +106,13 @@ def evaluate(
         made = compose(cfg, device=device, state=State())
         session = made.session
         fill(session.task, weights)
-        measured = digest.of_weights(session.task)
+        session.averages = NoAverages()  # the weights are what is to be scored
         compile_networks(session.task, trainer.compile)
         session.metrics = _with_tables(session.metrics, made.splits.measured()).to(device)
         scores = session.evaluate("test", weights.step or 0)
+        drawn = _drawn(made)
     own = manifest.get("metrics") or {}
-    comparable = own and (measured, made.splits.digest) == (
-        manifest.get("weights_sha256"),
-        manifest.get("data", {}).get("sha256"),
-    )
+    comparable = final and own and made.splits.digest == manifest.get("data", {}).get("sha256")
     return Evaluation(
         weights=weights,
         metrics=scores,
@@ -107,10 +120,28 @@ def evaluate(
         data={"sha256": made.splits.digest, "size": made.data.size("test")},
         class_names=made.splits.class_names,
         same=digest.of_metrics(scores) == digest.of_metrics(own) if comparable else None,
+        drawn=drawn,
     )
 
 
-def _refuse_lacking(cfg: DictConfig) -> None:
+@torch.inference_mode()
+def _drawn(made: Composed) -> dict[str, Tensor]:
+    task = made.session.task.eval()
+    sample = map_tensors(lambda tensor: tensor[:PICTURED_SAMPLES], made.data.first("test"))
+    made.session.randomness.reseed("pictures", 0)
+    mean, std = made.splits.mean, made.splits.std
+    pictures = task.pictures(sample)
+    return {name: grid(to_pixels(some[:PICTURED_SAMPLES], mean=mean, std=std)) for name, some in pictures.items()}
+
+
+def digest_of_test_part(cfg: DictConfig) -> str:
+    """Of the test part that ``cfg`` scores on: of its tensors; of files that are read one by one, of all the data."""
+    splits = build.load_splits(cfg)
+    return digest.of_tensors(splits.test.tensors) if isinstance(splits.test, Arrays) else splits.digest
+
+
+def refuse_lacking(cfg: DictConfig) -> None:
+    """Raises ``Refused`` with all that the data set of ``cfg`` lacks."""
     problems = build.build_source(cfg.dataset).problems()
     if problems:
         raise Refused([f"dataset.{problem.line()}" for problem in problems])

@@ -23,7 +23,8 @@ from runner.weights_file import UnusableWeights
 class Contents:
     """``tensors`` are the weights and buffers; ``others`` the MiB of what else has memory, by name.
 
-    ``identity`` are the settings that the run's numbers depend on; ``sound`` says how it is known that the bytes are those that were written; empty where it is not.
+    ``identity`` has the settings that the run's numbers depend on; ``sound`` says how it is known that the bytes are
+    those that were written; empty where it is not.
     """
 
     path: Path

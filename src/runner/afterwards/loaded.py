@@ -85,7 +85,7 @@ def load_run(folder: str | Path, *, checkpoint: str = LAST, device: str = "cpu")
         raise ValueError(f"{path} is neither a run nor an archive: it has no .hydra/config.yaml")
     refuse_damaged(path)
     defaults = OmegaConf.to_container(OmegaConf.structured(Config))  # of what runs of an older version do not say
-    config = OmegaConf.merge(OmegaConf.create(defaults), OmegaConf.load(file))  # type: ignore[arg-type]
+    config = OmegaConf.merge(OmegaConf.create(defaults), OmegaConf.load(file))
     assert isinstance(config, DictConfig)
     return rebuilt(path, config, weights_of(path, checkpoint), device=resolve_device(device))
 

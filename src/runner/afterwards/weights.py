@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner import weights_file
 from runner.afterwards import checksums
 from runner.problem import Refused
-from runner.weights_file import UnusableWeights, WeightsFile
+from runner.weights_file import SUFFIXES, UnusableWeights, WeightsFile
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LAST = "last"
 DESCRIPTION = ("manifest.json", ".hydra/config.yaml", ".hydra/hydra.yaml")
-SUFFIXES = (".pt", ".safetensors")
 
 
 def checkpoints_of(folder: Path) -> list[Path]:
@@ -47,10 +50,22 @@ def weights_of(folder: Path, name: str = LAST) -> WeightsFile:
     """
     file = checkpoint_file(folder, name)
     refuse_damaged(folder, [file])
+    return read(file)
+
+
+def read(file: Path) -> WeightsFile:
+    """The weights of a file as its run evaluated them: their moving averages, where it made any. Raises ``Refused``."""
     try:
-        return weights_file.read(file)
+        found = weights_file.read(file)
     except UnusableWeights as error:
         raise Refused([of_checkpoint(error)]) from error
+    return replace(found, tensors=evaluated(found.tensors, found.averages), averages={})
+
+
+def evaluated(tensors: Mapping[str, Tensor], averages: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``tensors``, the averages instead of those that have any: one that goes by several names has its average once."""
+    by_place = {tensors[name].data_ptr(): average for name, average in averages.items() if tensors[name].numel()}
+    return {name: averages.get(name, by_place.get(tensor.data_ptr(), tensor)) for name, tensor in tensors.items()}
 
 
 def refuse_damaged(folder: Path, files: Iterable[Path] = ()) -> None:

@@ -46,8 +46,8 @@ def _place(run: Path, root: Path) -> tuple[Path, str, int]:
     if config is None or hydra is None:
         raise Refused([f"archive {run}: its .hydra/config.yaml or hydra.yaml cannot be read; the run must be whole"])
     choices = OmegaConf.select(hydra, "hydra.runtime.choices") or {}
-    names = {
-        group: sanitised(str(choices.get(group) or str(config[group].get("_target_", group)).rpartition(".")[2].lower()))
+    dataset, model = (
+        sanitised(str(choices.get(group) or str(config[group].get("_target_", group)).rpartition(".")[2].lower()))
         for group in ("dataset", "model")
-    }
-    return root / names["dataset"], names["model"], config.seed
+    )
+    return root / dataset, model, config.seed

@@ -26,13 +26,7 @@ def main(argv: Sequence[str]) -> int:
     from runner.afterwards.weights import weights_of
 
     weights = weights_of(run.folder, checkpoint)
-    found = evaluate(
-        run.cfg,
-        weights,
-        read_json(run.folder / "manifest.json"),
-        other_data=run.changes("dataset"),
-        normalise_as_run=not (run.changes("dataset.mean") or run.changes("dataset.std")),
-    )
+    found = evaluate(run.cfg, weights, read_json(run.folder / "manifest.json"), **run.settings(checkpoint))
     name = f"{weights.path.stem}_on_{chosen_data(run.choices, run.cfg)}"
     try:
         file = free_name(run.folder / "evaluations", name) if output is None else Path(output)
@@ -45,17 +39,15 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _write(file: Path, run: Restored, found: Evaluation) -> list[Path]:
-    """The file of numbers, and a picture of each confusion matrix beside it."""
+    """The file of numbers, and the pictures beside it."""
     from runner.afterwards.pictures import write_png
-    from runner.observers.heat_map import heat_map
 
     file.parent.mkdir(parents=True, exist_ok=True)
     write_json(file, {"run": str(run.folder), "evaluated": now(), "overrides": list(run.overrides), **found.content()})
     written = [file]
-    for part, table in found.confusion().items():
-        picture = file.with_suffix(f".{part.replace('/', '_')}_confusion_matrix.png")
-        write_png(picture, heat_map(table, names=found.class_names))
-        written.append(picture)
+    for name, picture in found.pictures().items():
+        written.append(file.with_suffix(f".{name}.png"))
+        write_png(written[-1], picture)
     return written
 
 

@@ -26,6 +26,15 @@ verbs: check [key=value ...] [-m]                        what a command would be
        report SWEEP...                                   seeds as one result: tables, curves, one page
        reproduce RUN [--until-epoch N] [key=value ...]   trains again elsewhere: IDENTICAL, or where not, and why
        diff RUN RUN                                      compares two runs
+       inspect CHECKPOINT|RUN                            what a file of weights holds
+       evaluate RUN [checkpoint=NAME] [key=value ...]    scores it again: by class, calibration, on other data
+       archive RUN [--to DIR]                            keeps it: weights, configuration, history, checksums
+       predict RUN FILES [--output PLACE] [--tiles]      what its model makes of images
+       export RUN [--onnx]                               its network for torch.export, or as ONNX
+       experiment ARCHIVE ARCHIVE...                     several on the same test data
+       trajectory RUN...                                 the paths of recorded weights: tables and pictures
+       trajectory --line RUN[@STEP] RUN[@STEP]           the loss along the straight line between two sets of weights
+       trajectory export RUN --csv|--npz DIR             recorded weights for other programs
 
 flags: -m, --multirun      sweep over comma-separated values
        --cfg job           print the composed configuration and leave

@@ -12,7 +12,21 @@ from runner.cli import argv as arguments
 from runner.cli.errors import reported
 from runner.problem import Refused
 
-VERBS = ("archive", "check", "diff", "evaluate", "inspect", "report", "reproduce", "resume", "status")  # each a module beside this one
+VERBS = (
+    "archive",
+    "check",
+    "diff",
+    "evaluate",
+    "experiment",
+    "export",
+    "inspect",
+    "predict",
+    "report",
+    "reproduce",
+    "resume",
+    "status",
+    "trajectory",
+)  # each a module beside this one
 
 
 def main(argv: Sequence[str] | None = None) -> int:

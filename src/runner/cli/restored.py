@@ -31,6 +31,11 @@ class Restored:
         keys = [word.lstrip("+~").partition("=")[0] for word in self.overrides]
         return any(one == key or one.startswith(f"{key}.") for one in keys)
 
+    def settings(self, checkpoint: str) -> dict[str, bool]:
+        """For ``evaluate``: whether data are others, whose normalisation they get, and whether weights are final."""
+        own = self.changes("dataset.mean") or self.changes("dataset.std")
+        return {"other_data": self.changes("dataset"), "normalise_as_run": not own, "final": checkpoint == "last"}
+
 
 def setting(argv: Sequence[str], key: str, *, default: str) -> tuple[str, list[str]]:
     """The value of ``key=VALUE``, which is none of the configuration's, and the words without it."""
@@ -41,7 +46,7 @@ def setting(argv: Sequence[str], key: str, *, default: str) -> tuple[str, list[s
 
 
 def restore(argv: Sequence[str], *, verb: str) -> Restored:
-    """Read ``RUN [key=value ...]``. Raises ``Refused`` for what is no run, and for all overrides that do not compose."""
+    """Read ``RUN [key=value ...]``. Raises ``Refused`` for what is no run, and for what does not compose."""
     from runner.cli import app, saved_run
     from runner.cli.compose import composed
     from runner.config.conf_dir import conf_dir

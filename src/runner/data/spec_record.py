@@ -1,4 +1,4 @@
-"""The shape of a run's examples, as its manifest keeps it: a model can be built again without the data. Free of torch."""
+"""The shape of a run's examples, as its manifest keeps it: a model is built again without the data. Free of torch."""
 
 from __future__ import annotations
 
@@ -23,5 +23,6 @@ def restored(record: Mapping[str, Any] | None) -> AnySpec | None:
     if not record:
         return None
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in record.items() if key != "kind"}
-    spec: AnySpec = SPECS[record["kind"]](**values)
+    made: Any = SPECS[record["kind"]]
+    spec: AnySpec = made(**values)
     return spec

@@ -9,16 +9,16 @@ from torch import Tensor, nn
 
 
 class DetectorLoss(nn.Module):
-    """The losses of a detector, each times its weight, by their names; those that ``weights`` does not name weigh 1.
+    """The losses of a detector, each times its weight, by their names; one without a weight, or with None, weighs 1.
 
     Raises ``ValueError`` for weights that are negative or not finite.
     """
 
     targets = "boxes"
 
-    def __init__(self, weights: Mapping[str, float] | None = None) -> None:
+    def __init__(self, weights: Mapping[str, float | None] | None = None) -> None:
         super().__init__()
-        self.weights = {name: float(weight) for name, weight in (weights or {}).items()}
+        self.weights = {name: float(weight) for name, weight in (weights or {}).items() if weight is not None}
         for name, weight in self.weights.items():
             if not (weight >= 0 and math.isfinite(weight)):
                 raise ValueError(f"loss.weights.{name} must not be negative, got {weight}; set it to 0 to leave it out")
@@ -28,7 +28,7 @@ class DetectorLoss(nn.Module):
         if unknown := sorted(self.weights.keys() - set(names)):
             raise ValueError(
                 f"loss.weights names {', '.join(unknown)}, but the detector's losses are {', '.join(names)}; "
-                f"set 'loss.weights={{{names[0]}: 2.0}}'"
+                f"set loss.weights.{unknown[0]}=null"
             )
 
     def forward(self, losses: Mapping[str, Tensor], *compared: Tensor) -> dict[str, Tensor]:

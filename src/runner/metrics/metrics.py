@@ -134,11 +134,12 @@ class Metrics:
 
 def _named(name: str, value: object) -> dict[str, Tensor]:
     """A metric measures a tensor, or a dict of them: each is called ``<name>_<key>``, that of the key "" ``<name>``."""
-    given = value if isinstance(value, dict) else {"": value}
-    for one in given.values():
+    named = {}
+    for key, one in (value if isinstance(value, dict) else {"": value}).items():
         if not isinstance(one, Tensor):
             raise ValueError(f"metrics.{name} must give one tensor or a dict of them, got {type(one).__name__}")
-    return {f"{name}_{key}" if key else name: one for key, one in given.items()}
+        named[f"{name}_{key}" if key else name] = one
+    return named
 
 
 def _widest(device: torch.device) -> torch.dtype:

@@ -40,7 +40,7 @@ class Detector(nn.Module):
         ``max_count`` boxes in an image.
         """
         super().__init__()
-        self.network = network
+        self.network: Any = network  # of which more is known than of a module
         self.loss_names = loss_names
         self.max_count = max_count
         for part in dense:
@@ -60,9 +60,9 @@ class Detector(nn.Module):
         return {name: losses[name] for name in self.loss_names}
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Of what is left, which picks boxes, each number of boxes would need code of its own."""
-        for part in self._dense:
-            part.compile(*args, **kwargs)
+        """Compile the dense parts; in what picks boxes each number of boxes would need code of its own."""
+        for child in (child for part in self._dense for child in part.children()):  # within the hooks
+            child.compile(*args, **kwargs)
 
     def _rows(self, found: Sequence[Mapping[str, Tensor]]) -> Tensor:
         columns = [
@@ -246,4 +246,4 @@ def _asked(network: nn.Module, *, for_losses: bool) -> Iterator[None]:
 
 def _in_full_precision(_module: nn.Module, _inputs: object, outputs: Any) -> Any:
     """Anchors and boxes take the type of features: in half precision they would miss by pixels."""
-    return map_tensors(Tensor.float, outputs)
+    return map_tensors(lambda tensor: tensor.float(), outputs)

@@ -133,7 +133,7 @@ def _kind(dataset: str) -> str | None:
     """What kind of examples an option of ``dataset`` gives, as its class declares; None for any kind."""
     from hydra.utils import get_object
 
-    source = get_object(OmegaConf.load(conf_dir() / "dataset" / f"{dataset}.yaml")["_target_"])
+    source = get_object(OmegaConf.select(OmegaConf.load(conf_dir() / "dataset" / f"{dataset}.yaml"), "_target_"))
     kind = getattr(get_type_hints(source.spec.fget)["return"], "kind", None)
     return kind if isinstance(kind, str) else None
 

@@ -1,7 +1,7 @@
 """What the paths of weights look like: distances, directions, principal components, subspaces.
 
-All of it follows from the inner products of the snapshots' displacements from the first one, which are few; the weights,
-which are many, are passed over once, in blocks.
+All of it follows from the inner products of the snapshots' displacements from the first one, which are few; the
+weights, which are many, are passed over once, in blocks.
 """
 
 from __future__ import annotations
@@ -42,6 +42,14 @@ class Geometry:
     def among(self, rows: slice) -> Geometry:
         """Of some of the snapshots alone."""
         return Geometry(self.gram[rows, rows], self.norms[rows])
+
+    def from_starts(self, starts: Sequence[int]) -> Geometry:
+        """Each snapshot as the displacement from the last one of the rows ``starts`` before it: its own run's first."""
+        count = len(self.gram)
+        change = torch.eye(count, dtype=torch.float64)
+        for row in range(count):
+            change[row, max(start for start in starts if start <= row)] -= 1.0
+        return Geometry(change @ self.gram @ change.T, self.norms)
 
     def squared_distances(self) -> Tensor:
         """(M, M) between all pairs."""

@@ -138,6 +138,7 @@ class RecordFile:
             raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def settle(self) -> None:
+        self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
@@ -173,8 +174,8 @@ class SafetensorsFolder:
         self.layout = layout
         files = files_of_steps(folder)
         self.steps = [step for step in files if step <= last_step] if last_step else []
-        for step in files.keys() - set(self.steps):
-            files[step].unlink()
+        for stale in (*(files[step] for step in files.keys() - set(self.steps)), *folder.glob(".step_*.new")):
+            stale.unlink()
 
     def append(self, step: int, flat: Tensor) -> None:
         from safetensors.torch import save_file
@@ -183,6 +184,8 @@ class SafetensorsFolder:
         temporary = path.with_name(f".{path.name}.new")
         try:
             save_file(self.layout.views(flat), temporary, metadata={"runner.step": str(step)})
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

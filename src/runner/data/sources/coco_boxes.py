@@ -57,7 +57,8 @@ class CocoBoxes:
     @cached_property
     def files(self) -> dict[str, tuple[CocoFile, Path]]:
         """The annotations and the folder of images of each part that has a file."""
-        root, found = Path(self.root).expanduser(), {}
+        root = Path(self.root).expanduser()
+        found: dict[str, tuple[CocoFile, Path]] = {}
         for part, names in (PARTS if "{part}" in self.annotations else {"train": PARTS["train"]}).items():
             for name in names:
                 path = root / self.annotations.replace("{part}", name)

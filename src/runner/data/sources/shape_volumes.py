@@ -117,7 +117,7 @@ class ShapeVolumes:
 def _places(kinds: Tensor, size: tuple[int, int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Half sides or radii, and centres, in voxels, float32 (count, shapes, 3), of shapes that do not touch.
 
-    Volumes whose shapes do are drawn again: of four shapes in one about 30 times.
+    Volumes whose shapes do are drawn again: of four shapes many times.
     """
     import torch
 

@@ -99,7 +99,7 @@ def drawn(count: int, spec: BoxSpec, generator: torch.Generator) -> tuple[Tensor
     colours = 0.5 + contrast * (2 * torch.randint(2, contrast.shape, generator=generator) - 1)
     images = [
         _painted(*some, spec=spec, generator=generator)
-        for some in zip(boxes.split(_CHUNK), labels.split(_CHUNK), colours.split(_CHUNK), strict=True)
+        for some in zip(*(torch.split(values, _CHUNK) for values in (boxes, labels, colours)), strict=True)
     ]
     return torch.cat(images), boxes, labels
 

@@ -13,6 +13,7 @@ from runner.config.build import flat
 from runner.sweep import ledger
 
 COMPLETED = "completed"
+ARCHIVED = re.compile(r"^archived_v\d+_[\d-]+__")  # before the name of a run that was archived
 STATES = ("running", "interrupted", "killed", "failed", "damaged", "missing")  # of runs that did not
 
 
@@ -49,7 +50,8 @@ class Run:
     @property
     def model(self) -> str:
         """The option that chose it; of a run without a ledger the beginning of its name, or the model's class."""
-        front, separator, _ = self.name.partition(f"__{self.seed}")
+        name = ARCHIVED.sub("", self.name)
+        front, separator, _ = name.partition(f"__{self.seed}")
         known = self.choices.get("model") or (front if separator else "")
         return known or str(self.config.get("model._target_", self.name)).rpartition(".")[2].lower()
 

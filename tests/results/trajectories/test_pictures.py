@@ -1,0 +1,44 @@
+"""Pictures of paths: that they are drawn, of what, and the same again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from trajectory.paths import recorded
+
+from runner.results.trajectories import pictures
+from runner.results.trajectories.study import Study
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.mark.slow
+def test_every_picture_is_drawn(tmp_path: Path) -> None:
+    study = Study.of(
+        [recorded(tmp_path / f"net__{seed}", seed=seed, steps=range(0, 60, 10)) for seed in (0, 1)], pattern="conv"
+    )
+    files = pictures.draw(study, tmp_path, form="svg")
+    assert [file.name for file in files] == [
+        *("pca.svg", "kernel_pca.svg", "motion.svg", "windows.svg", "pca_from_start.svg", "seeds.svg")
+    ]
+    assert all(file.read_bytes().startswith(b"<?xml") for file in files)
+    before = files[0].read_bytes()
+    pictures.save(lambda: pictures.paths(study, study.pca, "principal component"), files[0])
+    assert files[0].read_bytes() == before
+
+
+def test_a_path_is_where_its_components_say(tmp_path: Path) -> None:
+    study = Study.of([recorded(tmp_path / "net__0")])
+    figure = pictures.paths(study, study.pca, "principal component")
+    panels = [axes for axes in figure.axes if axes.get_title(loc="left")]
+    assert [axes.get_title(loc="left").split("  ")[0] for axes in panels] == ["all weights", "conv", "head"]
+    (line,) = panels[1].get_lines()
+    assert line.get_xydata().tolist() == study.pca["conv"].coordinates.tolist()
+
+
+def test_a_line_has_a_panel_a_score(tmp_path: Path) -> None:
+    scores = {"valid/loss": [1.0, 3.0, 2.0], "valid/accuracy": [0.5, 0.1, 0.5]}
+    figure = pictures.line(scores, [0.0, 0.5, 1.0], ("a", "b"))
+    assert [axes.get_ylabel() for axes in figure.axes] == list(scores)
+    assert pictures.save(lambda: figure, tmp_path / "line.png").read_bytes().startswith(b"\x89PNG")
