@@ -134,6 +134,14 @@ class TestCheck:
             [],
         )
 
+    def test_what_would_fit_instead(self, terminal: Terminal) -> None:
+        answer = terminal.runs("check", "task=segmentation", "dataset=digits", small=False)
+        assert (answer.status, terminal.left()) == (2, [])
+        assert "Segmentation learns from images with masks, but the data are images" in answer.err
+        assert "dataset=mask_folder, several, shapes_masks" in answer.out
+        answer = terminal.runs("check", "task=nothing", small=False)
+        assert (answer.status, answer.out) == (2, "")
+
     @pytest.mark.slow
     def test_what_is_wrong_of_all_jobs_at_once(self, terminal: Terminal) -> None:
         wrong = ["model.hidden=[4],[0],[-1]", "optimizer.lr=0.1,-1", "seed=0,1", *SWEEP]

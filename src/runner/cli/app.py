@@ -103,18 +103,24 @@ def _answer(
 
         return sweeps.multirun(hydra, config_name, args.overrides, check_only=check_only)
     elif check_only:
-        cfg, folder = checked(hydra, config_name, args.overrides)
-        print("\n".join([f"ready: {folder}", *goes_with(cfg)]))
+        HydraConfig.instance().cfg = None
+        try:
+            _, folder = checked(hydra, config_name, args.overrides)
+            print(f"ready: {folder}")
+        finally:  # what would fit is of use where something does not
+            for line in goes_with():
+                print(line)
     else:
         _single(hydra, config_name, args.overrides)
     return 0
 
 
-def goes_with(cfg: DictConfig) -> Iterator[str]:
-    """For the console: what fits the chosen task."""
+def goes_with() -> Iterator[str]:
+    """For the console: what fits the task of what was composed last, if that was possible."""
     from runner.preflight import fits
 
-    return fits.lines_of(str(cfg.hydra.runtime.choices.get("task")))
+    cfg = HydraConfig.instance().cfg
+    return iter(()) if cfg is None else fits.lines_of(str(OmegaConf.select(cfg, "hydra.runtime.choices.task")))
 
 
 def task_function(

@@ -118,7 +118,7 @@ def suitable(cfg: DictConfig, spec: AnySpec) -> AnySpec:
     if kinds and spec.kind not in kinds:
         target = cfg.task["_target_"].rpartition(".")[2]
         learnt = " or ".join(kinds)
-        raise ValueError(f"{target} learns from {learnt}, but the data are {spec.kind}; set dataset=<one of those>")
+        raise ValueError(f"{target} learns from {learnt}, but the data are {spec.kind}; set dataset=<one of them>")
     return spec
 
 
