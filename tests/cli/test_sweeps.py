@@ -126,7 +126,7 @@ class TestCheck:
     def test_what_is_right(self, terminal: Terminal) -> None:
         answer = terminal.runs("check", "seed=0,1", "-m", small=False)
         assert (answer.status, terminal.left()) == (0, [])
-        assert "2 of 2 jobs would run: lenet__0, lenet__1" in answer.out
+        assert "2 of 2 jobs would run: lenet__0, lenet__1\ntask=classification goes with" in answer.out
         answer = terminal.runs("check", "hydra.run.dir=run", small=False)
         assert (answer.status, answer.out.splitlines()[:2], terminal.left()) == (
             0,

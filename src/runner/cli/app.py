@@ -108,19 +108,18 @@ def _answer(
             _, folder = checked(hydra, config_name, args.overrides)
             print(f"ready: {folder}")
         finally:  # what would fit is of use where something does not
-            for line in goes_with():
+            for line in goes_with(HydraConfig.instance().cfg):
                 print(line)
     else:
         _single(hydra, config_name, args.overrides)
     return 0
 
 
-def goes_with() -> Iterator[str]:
-    """For the console: what fits the task of what was composed last, if that was possible."""
+def goes_with(composed: Any) -> Iterator[str]:
+    """For the console: what fits the chosen task; nothing for what could not be composed."""
     from runner.preflight import fits
 
-    cfg = HydraConfig.instance().cfg
-    return iter(()) if cfg is None else fits.lines_of(str(OmegaConf.select(cfg, "hydra.runtime.choices.task")))
+    return iter(()) if composed is None else fits.lines_of(str(composed.hydra.runtime.choices.get("task")))
 
 
 def task_function(

@@ -46,7 +46,7 @@ def multirun(hydra: Hydra, config_name: str, overrides: list[str], *, check_only
     except Interrupted as error:
         raise _with_remedy(error, Path(sweeper.config.hydra.sweep.dir)) from error
     if check_only:
-        print("\n".join([outcome.prospect(), *goes_with()]))
+        print("\n".join([outcome.prospect(), *goes_with(sweeper.config)]))
         return 0
     return _told(outcome)
 
