@@ -41,8 +41,8 @@ def detector() -> Detector:
         box_batch_size_per_image=4,
         box_detections_per_img=5,
     )
-    dense = (network.backbone, network.rpn.head)
-    return Detector(network, loss_names=LOSSES, dense=dense, max_count=5)
+    half_precision = (network.backbone, network.rpn.head, network.roi_heads.box_predictor)
+    return Detector(network, loss_names=LOSSES, half_precision=half_precision, max_count=5)
 
 
 def task() -> Detection:

@@ -95,6 +95,15 @@ def test_an_archive_gives_the_model_of_its_run(terminal: Terminal, run: Path) ->
     assert (ours.step, theirs.step) == (4, 4)
 
 
+def test_a_run_may_begin_with_an_archive(terminal: Terminal, run: Path) -> None:
+    kept = archived(terminal, run)
+    terminal.trains(*CLASSIFIER, f"init_from={kept}", "hydra.run.dir=next", small=False)
+    init = terminal.manifest("next")["init"]
+    best = torch.load(run / "checkpoints/best_accuracy.pt", weights_only=True)
+    assert (init["path"], init["step"]) == (str(kept.resolve() / "checkpoints/best_accuracy.safetensors"), best["step"])
+    assert (init["loaded"], init["kept"]) == (len(best["task"]), [])
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -174,6 +174,7 @@ def test_the_options_are_those_promised() -> None:
                 *OF_TOKENS,
                 *OF_RANKS,
                 *OF_MASKS,
+                "map",
             ]
         )
         == OPTIONS
@@ -185,7 +186,7 @@ def test_an_option_names_its_metric_and_shows_every_value(option: str) -> None:
     node: Any = OmegaConf.load(CONF / f"{option}.yaml")
     assert list(node) == [option]
     signature = inspect.signature(get_object(node[option]["_target_"]))
-    told = {"class_names", "ignore_index"} if option in OF_MASKS else set()
+    told = {"class_names", "ignore_index"} if option in (*OF_MASKS, "map") else set()
     assert set(node[option]) - {"_target_"} == set(signature.parameters) - {"num_classes", *told}
     facts = {"num_classes": 9} if "num_classes" in signature.parameters else {}
     metrics = Metrics({option: instantiate(node[option], **facts, _convert_="all")})
@@ -194,10 +195,12 @@ def test_an_option_names_its_metric_and_shows_every_value(option: str) -> None:
     given = {
         **dict.fromkeys(OF_TOKENS, (tokens, tokens)),
         **dict.fromkeys(OF_RANKS, (torch.rand(5), torch.arange(5) > 2)),
+        "map": (torch.rand(5, 9, 6), torch.rand(5, 2, 5)),
         **dict.fromkeys(OF_MASKS, (torch.rand(5, 9, 2, 2), torch.arange(20).view(5, 2, 2) % 9)),
     }
     metrics.update(*given.get(option, (torch.rand(5, 9), targets)))
-    assert len(metrics.compute()) + len(metrics.arrays()) == (10 if option in OF_MASKS else 1)
+    names = 10 if option in OF_MASKS else 3 if option == "map" else 1
+    assert len(metrics.compute()) + len(metrics.arrays()) == names
 
 
 def test_torchmetrics_is_imported_only_when_a_metric_is_made() -> None:

@@ -26,6 +26,7 @@ NAMES = [
     "cyclegan",
     "dcgan",
     "efficientnet_b0",
+    "fasterrcnn_mobilenet",
     "lenet",
     "mlp",
     "mobilenet_v3_small",
@@ -36,6 +37,7 @@ NAMES = [
     "resnet18",
     "resnet18_small",
     "resnet50",
+    "retinanet",
     "shufflenet_v2",
     "timm",
     "torchvision",
@@ -78,6 +80,8 @@ def test_an_option_builds_and_runs_on_meta(name: str) -> None:
             assert model(tokens, tokens).shape == (2, 5, 7)
         elif name.endswith("unet3d"):
             assert model(torch.empty(2, 1, 8, 8, 8)).shape == (2, 7, 8, 8, 8)
+        elif name in ("fasterrcnn_mobilenet", "retinanet"):  # of what follows, shapes depend on content
+            assert model.network.backbone(images)["0"].shape == (2, 256, 8, 8)
         elif name == "pidnet":
             assert model(images).shape == (2, 7, 32, 32)
         elif name == "dcgan":

@@ -12,6 +12,7 @@ from preflight.conftest import Changed, Found
 
 from runner.config import build
 from runner.config.conf_dir import conf_dir
+from runner.config.identity import identity
 from runner.preflight import Job, check
 from runner.run import run
 from runner.trajectory import Recorder, Trajectory
@@ -67,3 +68,10 @@ def test_each_option_records(option: str, changed: Changed, tmp_path: Path) -> N
     run(cfg, tmp_path, name="job")
     assert Trajectory(tmp_path).steps[0] == 0
     assert len(Trajectory(tmp_path)) > 1
+
+
+def test_what_is_recorded_is_settled_while_a_run_is_under_way(changed: Changed) -> None:
+    settled = identity(changed({"trajectory": EVERY}))
+    assert settled["trajectory.every_steps"] == 1
+    assert settled != identity(changed({"trajectory": EVERY | {"dtype": "fp16"}}))
+    assert "trajectory" not in identity(changed({}))  # runs from before there were any go on

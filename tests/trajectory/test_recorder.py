@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import tiny
 import torch
 from torch import Tensor
 
+from runner.checkpoint import FolderCheckpoints
 from runner.observers import Outcome, RunInfo
 from runner.plan import Plan
 from runner.trajectory import Recorder, Trajectory
@@ -106,32 +108,42 @@ def test_half_a_record_is_cut(tmp_path: Path) -> None:
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
 
 
-def test_a_checkpoint_waits_for_the_records_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writing is so slow that a checkpoint would overtake it."""
+def written_at_checkpoints(folder: Path, monkeypatch: pytest.MonkeyPatch, *, settles: bool) -> dict[int, list[int]]:
+    """Which steps were recorded when the checkpoint of a step was written, while writing is slow."""
     written: list[int] = []
+    found: dict[int, list[int]] = {}
     append = RecordFile.append
 
     def slow(self: RecordFile, step: int, flat: Tensor) -> None:
-        import time
-
         time.sleep(0.02)
         append(self, step, flat)
         written.append(step)
 
     monkeypatch.setattr(RecordFile, "append", slow)
-    recorder = Recorder(every_steps=1)
-    session = tiny.session(folder=tmp_path, observers=[recorder], steps=3)
-    save = session.checkpoints._write  # type: ignore[attr-defined]
+    session = tiny.session(folder=folder, observers=[Recorder(every_steps=1)], steps=3)
+    checkpoints = session.checkpoints
+    assert isinstance(checkpoints, FolderCheckpoints)
+    write = checkpoints._write
 
-    def seen(path: Path, saved: Mapping[str, Any], **options: Any) -> None:
-        if path.name == "last.pt":
-            assert written == list(range(saved["step"] + 1))
-        save(path, saved, **options)
+    def seen(path: Path, content: Mapping[str, Any], **options: Any) -> None:
+        found[content["step"]] = list(written)
+        write(path, content, **options)
 
-    session.checkpoints._write = seen  # type: ignore[attr-defined]
+    monkeypatch.setattr(checkpoints, "_write", seen)
+    if not settles:
+        checkpoints.settle = lambda: None
     session.train()
     session.observers.finished(Outcome("completed", 3, {}))
     assert written == [0, 1, 2, 3]
+    return found
+
+
+def test_a_checkpoint_waits_for_the_records_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert written_at_checkpoints(tmp_path, monkeypatch, settles=True) == {3: [0, 1, 2, 3]}
+
+
+def test_which_it_would_overtake_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert written_at_checkpoints(tmp_path, monkeypatch, settles=False) != {3: [0, 1, 2, 3]}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -230,3 +242,23 @@ def test_the_extent_is_what_is_written(tmp_path: Path) -> None:
     assert (tmp_path / FOLDER / RECORDS).stat().st_size == extent.bytes
     assert extent.line() == "trajectory: 2 tensors, 228 values, 5 snapshots in fp16: 0.00 MiB"
     assert math.isclose(extent.bytes, 5 * (8 + 2 * 228))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_a_gpu_that_runs_ahead_is_recorded_at_its_steps(dtype: str, tmp_path: Path) -> None:
+    """Each step adds one to all weights while those of the steps before are still being copied."""
+    from runner.tasks import Classification
+
+    model = torch.nn.Linear(2048, 2048, bias=False, device="cuda")
+    task, recorder = Classification(model, torch.nn.CrossEntropyLoss()), Recorder(every_steps=1, dtype=dtype)
+    with torch.no_grad():
+        model.weight.zero_()
+    recorder.started(RunInfo("r", tmp_path, task, Plan.of(steps_per_epoch=10, steps=30), 0))
+    for step in range(1, 31):
+        with torch.no_grad():
+            model.weight.add_(1.0)
+        recorder.stepped(step)
+    recorder.finished(Outcome("completed", 30, {}))
+    found = Trajectory(tmp_path)
+    assert [sorted(set(found[step]["weight"].flatten().tolist())) for step in found] == [[float(s)] for s in range(31)]

@@ -72,7 +72,7 @@ def _line(argv: Sequence[str]) -> int:
 
     found = line.scores_along(restore([str(one.run)], verb="trajectory").cfg, one, other, points=count, part=part)
     folder.mkdir(parents=True, exist_ok=True)
-    loss = next(name for name in found if name.endswith("loss"))
+    loss = next((name for name in found if name.endswith("loss")), list(found)[1])
     print(f"from {one.name} to {other.name}: {loss} rises by at most {line.barrier(found, loss):.4g} above the line")
     files = [write_table(folder / "line.csv", list(found), zip(*found.values(), strict=True))]
     if _draws():

@@ -35,17 +35,18 @@ class Detector(nn.Module):
     run in half precision, boxes do not.
     """
 
-    def __init__(self, network: nn.Module, *, loss_names: tuple[str, ...], dense: Sequence[nn.Module], max_count: int):
-        """``dense`` are the parts of ``network`` whose shapes follow from those of the images; it finds up to
-        ``max_count`` boxes in an image.
+    def __init__(
+        self, network: nn.Module, *, loss_names: tuple[str, ...], half_precision: Sequence[nn.Module], max_count: int
+    ) -> None:
+        """``half_precision`` are the parts of ``network`` that may give it, as they end in a convolution or a linear
+        layer. It finds up to ``max_count`` boxes in an image.
         """
         super().__init__()
         self.network: Any = network  # of which more is known than of a module
         self.loss_names = loss_names
         self.max_count = max_count
-        for part in dense:
+        for part in half_precision:
             part.register_forward_hook(_in_full_precision)
-        self._dense = tuple(dense)  # in a tuple: not registered a second time
 
     def forward(
         self, images: Tensor, boxes: Tensor | None = None, labels: Tensor | None = None
@@ -60,9 +61,8 @@ class Detector(nn.Module):
         return {name: losses[name] for name in self.loss_names}
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile the dense parts; in what picks boxes each number of boxes would need code of its own."""
-        for child in (child for part in self._dense for child in part.children()):  # within the hooks
-            child.compile(*args, **kwargs)
+        """Compile the backbone. In what picks boxes each number of boxes would need code of its own."""
+        self.network.backbone.compile(*args, **kwargs)
 
     def _rows(self, found: Sequence[Mapping[str, Tensor]]) -> Tensor:
         columns = [
@@ -113,9 +113,10 @@ def fasterrcnn(
         **_as_given(in_channels, image_size),
     )
     names = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg")
-    network.roi_heads.box_predictor.register_forward_hook(_in_full_precision)
-    dense, count = (network.backbone, network.rpn.head), network.roi_heads.detections_per_img
-    return Detector(network, loss_names=names, dense=dense, max_count=count)
+    half_precision = (network.backbone.fpn, network.rpn.head, network.roi_heads.box_predictor)
+    return Detector(
+        network, loss_names=names, half_precision=half_precision, max_count=network.roi_heads.detections_per_img
+    )
 
 
 def retinanet(
@@ -153,8 +154,8 @@ def retinanet(
         head=head,
         **_as_given(in_channels, image_size),
     )
-    dense, names = (network.backbone, network.head), ("classification", "bbox_regression")
-    return Detector(network, loss_names=names, dense=dense, max_count=network.detections_per_img)
+    half_precision, names = (network.backbone.fpn, network.head), ("classification", "bbox_regression")
+    return Detector(network, loss_names=names, half_precision=half_precision, max_count=network.detections_per_img)
 
 
 def _strides(strides: Sequence[int] | None, image_size: tuple[int, int]) -> list[int]:

@@ -107,7 +107,7 @@ def principal_cosines(geometry: Geometry, one: slice, other: slice, *, dimension
     """
     left, right = _basis(geometry, one, dimensions), _basis(geometry, other, dimensions)
     count = min(left.shape[1], right.shape[1])
-    cosines = torch.linalg.svdvals(left.T @ geometry.gram @ right)
+    cosines: Tensor = torch.linalg.svdvals(left.T @ geometry.gram @ right)
     return cosines[:count].clamp(0.0, 1.0)
 
 

@@ -65,8 +65,12 @@ class Writer:
     def write(self, step: int, tensors: Mapping[str, Tensor]) -> None:
         """Hand over the values of ``tensors``. Waits when two snapshots are still to be written."""
         slot = self._free.get()
-        self._raise()
-        slot.fill(step, tensors)
+        try:
+            self._raise()
+            slot.fill(step, tensors)
+        except BaseException:
+            self._free.put(slot)
+            raise
         self._filled.put(slot)
         self._unsettled = True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from trajectory.paths import recorded
 
@@ -34,7 +35,7 @@ def test_a_path_is_where_its_components_say(tmp_path: Path) -> None:
     panels = [axes for axes in figure.axes if axes.get_title(loc="left")]
     assert [axes.get_title(loc="left").split("  ")[0] for axes in panels] == ["all weights", "conv", "head"]
     (line,) = panels[1].get_lines()
-    assert line.get_xydata().tolist() == study.pca["conv"].coordinates.tolist()
+    assert np.asarray(line.get_xydata()).tolist() == study.pca["conv"].coordinates.tolist()
 
 
 def test_a_line_has_a_panel_a_score(tmp_path: Path) -> None:
