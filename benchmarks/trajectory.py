@@ -22,8 +22,8 @@ LIMIT = 1.05
 def contender(args: argparse.Namespace, *overrides: str) -> Callable[[], float]:
     """Seconds of a step of a whole run with ``overrides``."""
     cfg = configured(
-        *("dataset=synthetic", f"dataset.train_size={16 * args.batch_size}", "dataset.valid_size=64"),
-        *("dataset.test_size=64", "dataset.channels=3", "dataset.height=32", "dataset.width=32"),
+        *("dataset=synthetic", f"dataset.train_size={16 * args.batch_size}", "dataset.valid_size=16"),
+        *("dataset.test_size=16", "dataset.channels=3", "dataset.height=32", "dataset.width=32"),
         *("augmentation=none", f"model={args.model}", "optimizer=sgd", "scheduler=constant", *overrides),
         steps=args.steps,
         evaluate_every_steps=args.steps,

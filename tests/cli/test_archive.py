@@ -12,7 +12,10 @@ from cli.finished import CLASSIFIER, train
 from cli.terminal import Terminal
 
 from runner import load_run
-from runner.problem import Refused
+from runner.afterwards import checksums
+from runner.afterwards.archiving import verify
+from runner.afterwards.weights import checkpoints_of, read
+from runner.problem import Failed, Refused
 
 pytest.importorskip("safetensors")
 
@@ -86,6 +89,24 @@ def test_a_changed_byte_is_found(terminal: Terminal, run: Path) -> None:
     kept = archived(terminal, run)
     (kept / "checkpoints/last.safetensors").write_bytes(b"x")
     assert terminal.runs("inspect", str(kept), small=False).status == 1
+
+
+def test_reading_back_compares_with_the_run_itself(terminal: Terminal, run: Path) -> None:
+    """Digests alone would not do: they are of what was written."""
+    kept = archived(terminal, run)
+    weights = [read(file) for file in checkpoints_of(run) if file.stem != "previous"]
+    verify(run, kept, weights)
+    file = kept / "checkpoints/last.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    for other, told in ((kept / "history.csv", b"step\n"), (file, bytes(content))):
+        before = other.read_bytes()
+        other.write_bytes(told)
+        files = [path for path in kept.rglob("*") if path.is_file() and path.name != checksums.NAME]
+        (kept / checksums.NAME).write_text(checksums.text_of(kept, files))
+        with pytest.raises(Failed, match=f"{other.name} is not what .* has; nothing is kept"):
+            verify(run, kept, weights)
+        other.write_bytes(before)
 
 
 def test_an_archive_gives_the_model_of_its_run(terminal: Terminal, run: Path) -> None:

@@ -139,6 +139,29 @@ def test_an_autoencoder_draws_what_it_makes_of_images(terminal: Terminal, drawin
         assert np.array_equal(drawn, (pixels[number, 0] * 255).round().byte().numpy())
 
 
+@pytest.mark.slow
+def test_boxes_are_in_pixels_of_the_file(terminal: Terminal) -> None:
+    """The same image twice as large has boxes twice as large."""
+    sizes = [f"dataset.{part}_size=4" for part in ("train", "valid", "test")]
+    small = ["~trainer.best.map_50", "metrics=[]", "model.options.box_score_thresh=0.01", *SHORT]
+    train(terminal.folder / "run", ["experiment=shapes_detection", *sizes, *small])
+    image = splits_of(terminal.folder / "run").test[0][0].movedim(0, -1).numpy()
+    height, width, _ = image.shape
+    Image.fromarray(image).save("one.png")
+    Image.fromarray(image).resize((2 * width, 2 * height), Image.Resampling.NEAREST).save("two.png")
+    assert terminal.runs("predict", "run", "one.png", "two.png", "--output=boxes.json", small=False).status == 0
+    rows = json.loads(Path("boxes.json").read_text())
+    found = load_run("run")(torch.from_numpy(image).movedim(-1, 0)[None])[0]
+    ours = [row for row in rows if row["file"] == "one.png"]
+    kept = found[found[:, 5] > 0]
+    assert len(ours) == len(kept) > 0
+    for row, (*corners, score, number) in zip(ours, kept.tolist(), strict=True):
+        assert [row[key] for key in ("x1", "y1", "x2", "y2")] == pytest.approx(corners, abs=1e-3)
+        assert row["probability"] == pytest.approx(score, abs=1e-5)
+        assert row["class"] == load_run("run").class_names[int(number) - 1]
+    assert max(row["x2"] for row in rows if row["file"] == "two.png") > width
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -15,6 +15,7 @@ import torch
 from hydra.utils import get_object, instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
+from torchmetrics import Metric
 
 from runner.metrics import Metrics, accuracy, confusion_matrix, f1, mse, precision, recall, top5
 
@@ -195,12 +196,31 @@ def test_an_option_names_its_metric_and_shows_every_value(option: str) -> None:
     given = {
         **dict.fromkeys(OF_TOKENS, (tokens, tokens)),
         **dict.fromkeys(OF_RANKS, (torch.rand(5), torch.arange(5) > 2)),
-        "map": (torch.rand(5, 9, 6), torch.rand(5, 2, 5)),
+        "map": (torch.zeros(5, 9, 6), torch.zeros(5, 2, 5)),
         **dict.fromkeys(OF_MASKS, (torch.rand(5, 9, 2, 2), torch.arange(20).view(5, 2, 2) % 9)),
     }
     metrics.update(*given.get(option, (torch.rand(5, 9), targets)))
     names = 10 if option in OF_MASKS else 3 if option == "map" else 1
     assert len(metrics.compute()) + len(metrics.arrays()) == names
+
+
+class Two(Metric):
+    """Two numbers, of which one may be anything."""
+
+    def __init__(self, other: object) -> None:
+        super().__init__()
+        self.other = other
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None: ...
+
+    def compute(self) -> dict[str, object]:
+        return {"": torch.tensor(1.0), "other": self.other}
+
+
+def test_a_dict_gives_each_of_its_tensors_a_name() -> None:
+    assert measure(Metrics({"two": Two(torch.tensor(2.0))})).compute() == {"two": 1.0, "two_other": 2.0}
+    with pytest.raises(ValueError, match=r"metrics.two must give one tensor or a dict of them, got float"):
+        measure(Metrics({"two": Two(2.0)})).compute()
 
 
 def test_torchmetrics_is_imported_only_when_a_metric_is_made() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,7 +48,7 @@ def archive(run: Path, shelf: Path, *, model: str, seed: int, day: date | None =
             _save(one, made / "checkpoints" / f"{one.path.stem}.safetensors")
         kept = [file for file in made.rglob("*") if file.is_file()]
         _write(made / checksums.NAME, checksums.text_of(made, kept))
-        _verify(run, made, weights)
+        verify(run, made, weights)
         final = shelf / f"{NAME}{number}_{day or date.today()}__{model}__{seed}"
         made.rename(final)
     sync_folder(shelf)
@@ -79,7 +79,7 @@ def _save(weights: WeightsFile, target: Path) -> None:
     _write(target, save(tensors, metadata={} if weights.step is None else {"runner.step": str(weights.step)}))
 
 
-def _verify(run: Path, made: Path, weights: list[WeightsFile]) -> None:
+def verify(run: Path, made: Path, weights: Sequence[WeightsFile]) -> None:
     """Read all of it again, and compare with the run. Raises ``Failed``."""
     wrong = checksums.damaged(made)
     kept = {file.relative_to(made).as_posix() for file in made.rglob("*") if file.is_file()} - {checksums.NAME}

@@ -16,13 +16,14 @@ from runner.data.sources.image_files import read_image
 from runner.observers.pictures import to_pixels
 from runner.precision import Precision
 from runner.problem import Refused
-from runner.tasks import VAE, Classification, Reconstruction, Segmentation
+from runner.tasks import VAE, Classification, Detection, Reconstruction, Segmentation
 from runner.tasks.overlays import palette
 from runner.tasks.pixels import as_images
 from runner.tasks.views import averaged
 from runner.tiles import predict_tiled
 
 PICTURED = (Segmentation, Reconstruction, VAE)
+CORNERS = ("x1", "y1", "x2", "y2")
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,41 @@ class Predictor:
 
     def __post_init__(self) -> None:
         task, spec = type(self.run.task).__name__, self.run.spec
-        if not isinstance(self.run.task, (Classification, *PICTURED)) or len(getattr(spec, "image_size", ())) != 2:
+        known = isinstance(self.run.task, (Classification, Detection, *PICTURED))
+        if not known or len(getattr(spec, "image_size", ())) != 2:
             raise Refused([f"predict: {task} on {spec.kind} gives nothing for one image file; name a run that does"])
         if self.tiled and not self.draws:
-            raise Refused([f"predict: --tiles is for pictures, and {task} gives one class an image; leave it out"])
+            raise Refused([f"predict: --tiles is for pictures, and {task} draws none; leave it out"])
 
     @property
     def draws(self) -> bool:
-        """Whether it makes pictures and not classes."""
+        """Whether it makes pictures and not rows of a table."""
         return isinstance(self.run.task, PICTURED)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of a table of ``rows``."""
+        return ("file", "class", "probability", *(CORNERS if isinstance(self.run.task, Detection) else ()))
+
+    def rows(self, files: Sequence[Path]) -> Iterator[dict[str, Any]]:
+        """What is found in each file: a class, or any number of boxes."""
+        return self.boxes(files) if isinstance(self.run.task, Detection) else self.classes(files)
+
+    def boxes(self, files: Sequence[Path]) -> Iterator[dict[str, Any]]:
+        """For each box in a file its class, its score, and its corners ``CORNERS`` in pixels of the file."""
+        names, (height, width) = self._names, self.run.spec.facts()["image_size"]
+        for some, images in self._batches(files):
+            for file, found in zip(some, self._found(images).cpu().tolist(), strict=True):  # host sync
+                own_height, own_width = size_of(file)
+                scale = (own_width / width, own_height / height) * 2
+                for *corners, score, number in found:
+                    if number:
+                        places = {key: corner * by for key, corner, by in zip(CORNERS, corners, scale, strict=True)}
+                        yield {"file": str(file), "class": names[int(number) - 1], "probability": score, **places}
 
     def classes(self, files: Sequence[Path]) -> Iterator[dict[str, Any]]:
         """For each file its class, the probability of that, and ``probabilities`` of all classes by name."""
-        names = self.run.class_names or tuple(map(str, range(self.run.spec.num_classes)))
+        names = self._names
         for some, images in self._batches(files):
             for file, row in zip(some, self._probabilities(images).cpu().tolist(), strict=True):  # host sync
                 best = max(range(len(row)), key=row.__getitem__)
@@ -63,6 +86,17 @@ class Predictor:
             shape = size_of(file)
             drawn = self._in_tiles(file, shape) if self._takes_tiles(shape) else self._at_once(file)
             yield file, _of_size(drawn.argmax(0), shape) if segments else self._shown(drawn)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return self.run.class_names or tuple(map(str, range(self.run.spec.num_classes)))
+
+    @torch.inference_mode()
+    def _found(self, images: Tensor) -> Tensor:
+        """Boxes (B, D, 6)."""
+        with self._precision().autocast():
+            found: Tensor = self.run(images)
+        return found.float()
 
     def _batches(self, files: Sequence[Path]) -> Iterator[tuple[Sequence[Path], Tensor]]:
         count = self.run.config.trainer.eval_batch_size or self.run.config.trainer.batch_size

@@ -20,7 +20,7 @@ USAGE = "python -m runner predict RUN FILE|FOLDER... [checkpoint=NAME] [device=c
 
 
 def main(argv: Sequence[str]) -> int:
-    """Classes as CSV on stdout, or in the file ``--output``, JSON if it is called so; pictures in its folder.
+    """Classes and boxes as CSV on stdout, or in the file ``--output``, JSON if it is called so; pictures in its folder.
 
     Raises ``Refused`` for all files that are no images at once, and for a place where something lies already.
     """
@@ -73,7 +73,7 @@ def _files(given: Sequence[Path]) -> dict[Path, Path]:
 
 def _write(predictor: Predictor, files: Mapping[Path, Path], place: Path | None) -> None:
     if not predictor.draws:
-        _write_classes(predictor.classes(list(files.values())), place)
+        _write_rows(predictor, list(files.values()), place)
         return
     if place is None:
         raise Refused(["predict: this run makes pictures; --output=<folder> takes them"])
@@ -92,9 +92,10 @@ def _draw(path: Path, picture: Any) -> None:
     (write_png if picture.is_floating_point() else save_classes)(path, picture)
 
 
-def _write_classes(rows: Iterable[Mapping[str, Any]], place: Path | None) -> None:
+def _write_rows(predictor: Predictor, files: Sequence[Path], place: Path | None) -> None:
+    rows = predictor.rows(files)
     if place is None:
-        _write_csv(rows, sys.stdout)
+        _write_csv(rows, predictor.columns, sys.stdout)
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     with place.open("x", encoding="utf-8", newline="") as file:
@@ -102,11 +103,11 @@ def _write_classes(rows: Iterable[Mapping[str, Any]], place: Path | None) -> Non
             json.dump(list(rows), file, indent=2)
             file.write("\n")
         else:
-            _write_csv(rows, file)
+            _write_csv(rows, predictor.columns, file)
     print(f"written: {place}")
 
 
-def _write_csv(rows: Iterable[Mapping[str, Any]], file: Any) -> None:
-    writer = csv.DictWriter(file, ["file", "class", "probability"], extrasaction="ignore", lineterminator="\n")
+def _write_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], file: Any) -> None:
+    writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

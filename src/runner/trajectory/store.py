@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import struct
 from collections.abc import Mapping, Sequence
@@ -15,8 +14,6 @@ import torch
 from torch import Tensor
 
 from runner.durable import sync_folder
-
-log = logging.getLogger(__name__)
 
 FOLDER, INDEX, RECORDS = "trajectory", "index.json", "records.bin"
 VERSION = 1
@@ -61,9 +58,9 @@ class Layout:
 
     def text(self) -> str:
         """As ``index.json`` has it."""
+        places = self.places
         tensors = [
-            {"name": name, "shape": list(shape), "offset": self.places[name].start}
-            for name, shape in self.shapes.items()
+            {"name": name, "shape": list(shape), "offset": places[name].start} for name, shape in self.shapes.items()
         ]
         facts = {"version": VERSION, "format": self.format, "dtype": self.dtype, "values": self.values}
         return json.dumps({**facts, "tensors": tensors}, indent=1) + "\n"
