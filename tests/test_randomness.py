@@ -12,6 +12,7 @@ import tiny
 import torch
 from torch import Tensor
 
+from runner.losses.terms import total
 from runner.metrics import Metrics
 from runner.randomness import ProcessGenerators, Randomness
 from runner.session import Session
@@ -78,7 +79,7 @@ class Capricious(Classification):
 
     def losses(self, batch: tuple[Tensor, Tensor]) -> Iterator[tuple[str, Tensor]]:
         for name, loss in super().losses(batch):
-            yield name, loss * (1 + random.random() + abs(random.gauss(0, 1)) + abs(float(np.random.normal())))
+            yield name, total(loss) * (1 + random.random() + abs(random.gauss(0, 1)) + abs(float(np.random.normal())))
 
     def scores(self, batch: tuple[Tensor, Tensor], metrics: Metrics) -> None:
         random.random()

@@ -11,7 +11,10 @@ from typing import Any, Protocol
 class Stopping(Protocol):
     """A rule. It has memory, which a checkpoint keeps."""
 
-    monitor: str | None  # the metric or learning rate that it follows, if it follows one
+    @property
+    def monitor(self) -> str | None:
+        """The metric or learning rate that it follows, if it follows one."""
+        ...
 
     def evaluated(self, scores: Mapping[str, float]) -> str:
         """Called after each evaluation: why training should end now, or nothing."""
