@@ -35,7 +35,7 @@ SMALL = {
     "gpu": ["--cpu-smoke"],
     "trajectory": ["--model", "mlp", "--batch-size", "8", "--steps", "20", "--device", "cpu", "--first", "10"],
 }
-ROWS = {"start": 2, "epoch": 1, "ddp": 2, "step": 2, "data": 2, "gpu": 5, "trajectory": 1}  # without lightning, ignite and accelerate
+ROWS = {"start": 2, "epoch": 1, "ddp": 2, "step": 4, "data": 2, "gpu": 5, "trajectory": 1}  # the rest is not installed
 DRIVER = "import importlib, sys; sys.exit(importlib.import_module(sys.argv[1]).main(sys.argv[2:]))"
 UNITS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
 
