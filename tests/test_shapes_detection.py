@@ -121,7 +121,9 @@ def test_two_ranks_train_and_measure_together(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_recipe_learns_to_find_shapes(tmp_path: Path) -> None:
-    """A part of it; what the whole one reaches stands in its first lines."""
-    smaller = ("dataset.train_size=400", "dataset.valid_size=20", "dataset.test_size=50", "trainer.epochs=3")
-    scores = trained(composed("experiment=shapes_detection", *smaller, "logger=[]"), tmp_path)
-    assert scores["test/map_50"] >= 0.4
+    """One shape on each of a few smaller images; what the whole recipe reaches stands in its first lines."""
+    fewer = ("dataset.train_size=200", "dataset.valid_size=10", "dataset.test_size=60", "dataset.max_boxes=1")
+    smaller = ("dataset.image_size=32", "model.strides=[4]", "model.width=32", "model.anchor_scales=[2.5]")
+    sooner = ("trainer.batch_size=4", "optimizer.lr=2e-3", "logger=[]")
+    scores = trained(composed("experiment=shapes_detection", *fewer, *smaller, *sooner), tmp_path)
+    assert scores["test/map_50"] >= 0.2

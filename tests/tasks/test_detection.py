@@ -77,6 +77,8 @@ def test_what_does_not_fit_is_refused_with_what_to_set() -> None:
         Detection(Fixed(ROWS), nn.MSELoss())
     with pytest.raises(ValueError, match=r"loss.weights names mask, but the detector's losses are place, kind"):
         Detection(Fixed(ROWS), DetectorLoss({"mask": 1.0}))
+    with pytest.raises(ValueError, match=r"task.shown_score must lie in \[0, 1\], got 2"):
+        Detection(Fixed(ROWS), DetectorLoss(), shown_score=2)
 
 
 def test_what_is_sampled_belongs_to_the_generators_seed() -> None:

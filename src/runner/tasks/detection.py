@@ -35,7 +35,8 @@ class Detection(Task):
     Both are 0 where an image has no more boxes. The losses are the detector's own, weighted by ``loss`` and logged by
     name. With micro-batches they are the means over those: a two-stage detector divides by how many proposals it
     sampled in each. Pictures show detections with a score from ``shown_score``.
-    Raises ``ValueError`` for a model that finds no boxes, another loss, and weights of losses that the model lacks.
+    Raises ``ValueError`` for a model that finds no boxes, another loss, weights of losses that the model lacks, and a
+    ``shown_score`` outside of [0, 1].
     """
 
     output = "boxes"
@@ -53,6 +54,8 @@ class Detection(Task):
                 f"task=detection minimises its model's own losses, got loss {type(loss).__name__}; set loss=detector"
             )
         loss.require(model.loss_names)
+        if not 0 <= shown_score <= 1:
+            raise ValueError(f"task.shown_score must lie in [0, 1], got {shown_score}; set task.shown_score=0.5")
         self.model: nn.Module = model
         self.loss = loss
         self.shown_score = shown_score
