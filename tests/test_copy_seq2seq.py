@@ -59,7 +59,7 @@ def test_text_of_a_file_is_learnt_and_its_vocabularies_are_kept(tmp_path: Path) 
         (("model=lenet",), ["model=lenet: LeNet needs in_channels, image_size, which the data do not tell"]),
         (
             ("dataset=digits",),
-            ["AttentionSeq2Seq needs source_vocabulary_size, target_vocabulary_size, which the data"],
+            ["Seq2Seq learns from sequences of tokens, but the data are images; set dataset=<one of them>"],
         ),
         (
             ("trainer.micro_batches=2", "metrics=[accuracy]"),

@@ -42,7 +42,7 @@ def composed(*overrides: str) -> DictConfig:
         (("task=gan", "loss=cross_entropy", "model.width=4"), ["task=gan needs a loss on real-or-fake logits"]),
         (
             ("task=pix2pix", "dataset=digits"),
-            ["Pix2pix needs out_channels, which the data do not tell: they are images"],
+            ["Pix2pix learns from pairs of images, but the data are images"],
         ),
         (("task=pix2pix", "model.discriminator_layers=4"), ["model.discriminator_layers must lie between 1 and 3"]),
         (("task=cyclegan", "model=pix2pix", "model.width=4", "model.discriminator_layers=1"), ["set model=cyclegan"]),

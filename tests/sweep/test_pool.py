@@ -202,6 +202,7 @@ def test_the_step_of_a_job_that_died_is_kept(jobs: Makes) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_the_jobs_and_then_the_sweep(jobs: Makes, number: signal.Signals) -> None:
     made, view = jobs("wait", "wait", "return_scores"), Notebook()
+    before = signal.getsignal(signal.SIGINT)
     all_wait = lambda: all((job.folder / "waiting").exists() for job in made[:2])  # noqa: E731
     thread = when(all_wait, lambda: os.kill(os.getpid(), number))
     with pytest.raises(Interrupted, match="0 of 3 jobs completed, 2 interrupted, 1 unstarted"):
@@ -210,7 +211,7 @@ def test_a_signal_stops_the_jobs_and_then_the_sweep(jobs: Makes, number: signal.
     assert f"interrupted by {number.name}: 2 jobs save and stop; Ctrl-C again kills" in view.lines
     assert view.lines[-1] == "closed"
     assert [status(job)["state"] for job in made[:2]] == ["interrupted"] * 2
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_second_signal_kills(jobs: Makes) -> None:

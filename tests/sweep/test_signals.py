@@ -12,14 +12,14 @@ from runner.sweep.signals import PATIENCE, Signals
 
 
 def test_signals_wait_until_somebody_asks() -> None:
-    signals = Signals()
+    signals, before = Signals(), signal.getsignal(signal.SIGINT)
     with signals.noted():
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
         assert signals.unheeded() == ["SIGINT", "SIGTERM"]
         assert signals.unheeded() == []
     assert signals.came
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_patience_ends() -> None:

@@ -68,8 +68,8 @@ def test_a_mask_takes_whole_pixels() -> None:
 def test_noise_is_in_evaluations_and_in_pictures() -> None:
     task = Reconstruction(Keeping(), nn.MSELoss(), noise_std=0.3)
     assert scored(task)["loss"] == pytest.approx(0.09, rel=0.3)
-    assert list(task.pictures(BATCH)) == ["input", "corrupted", "reconstruction"]
-    assert list(Reconstruction(Keeping(), nn.MSELoss()).pictures(BATCH)) == ["input", "reconstruction"]
+    assert list(task.pictures(BATCH)) == ["input", "corrupted", "reconstruction", "error"]
+    assert list(Reconstruction(Keeping(), nn.MSELoss()).pictures(BATCH)) == ["input", "reconstruction", "error"]
 
 
 @pytest.mark.parametrize(("name", "value"), [("noise_std", -0.1), ("mask_fraction", 1.0), ("mask_fraction", -0.1)])

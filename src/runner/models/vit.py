@@ -96,7 +96,7 @@ class ViT(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         patches = self.embedding(images).flatten(2).transpose(1, 2)  # (B, N, D)
-        tokens = torch.cat([self.class_token.expand(len(images), -1, -1), patches], dim=1)
+        tokens = torch.cat([self.class_token.expand(images.shape[0], -1, -1), patches], dim=1)
         features = self.norm(self.blocks(self.dropout(tokens + self.positions)))
         logits: Tensor = self.head(features[:, 0])
         return logits
