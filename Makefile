@@ -28,6 +28,7 @@ bench: $(VENV)/benchmarks
 	$(BIN)/python benchmarks/epoch.py $(ARGS)
 	$(BIN)/python benchmarks/sweep.py --jobs 10 $(ARGS)
 	$(BIN)/python benchmarks/ddp.py $(ARGS)
+	$(BIN)/python benchmarks/trajectory.py $(ARGS)
 
 $(VENV)/benchmarks: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
