@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
 from runner.data.source import Examples
+
+Given = Sequence[float] | None
 
 
 def value_counts(images: Tensor) -> Tensor:
@@ -33,6 +35,21 @@ def channel_statistics(images: Tensor) -> tuple[list[float], list[float]]:
 def example_statistics(examples: Examples, pool: Executor) -> tuple[list[float], list[float]]:
     """The same for examples that are read one by one; ``pool`` reads them."""
     return moments(sum_of(pool.map(lambda i: value_counts(examples[i][0][None]), range(len(examples)))))
+
+
+def statistics_by_threads(examples: Examples) -> tuple[list[float], list[float]]:
+    """``example_statistics`` of files, which PIL decodes without holding Python's lock."""
+    with ThreadPoolExecutor() as pool:
+        return example_statistics(examples, pool)
+
+
+def given_or(
+    mean: Given, std: Given, measure: Callable[[], tuple[Sequence[float], Sequence[float]]]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """``mean`` and ``std``, or where one of them is None what ``measure`` finds."""
+    if mean is None or std is None:
+        mean, std = measure()
+    return tuple(mean), tuple(std)
 
 
 def sum_of(counts: Iterable[Tensor]) -> Tensor:

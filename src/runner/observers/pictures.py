@@ -23,7 +23,7 @@ BORDER = 0.5  # grey: told apart from the background of both dark and light pict
 class Pictures:
     """What a task draws of a fixed validation batch, at the first evaluation and at each ``every_evaluations``-th one.
 
-    At most ``count`` a grid.
+    At most ``count`` a grid; 0 for none.
     """
 
     def __init__(self, *, count: int, every_evaluations: int = 1) -> None:
@@ -39,7 +39,7 @@ class Pictures:
     def drawn(self, step: int) -> dict[str, Tensor]:
         """Named grids (C, H, W) in [0, 1] of the evaluation at ``step``; none where none is due."""
         assert self._run is not None, "started comes first"
-        if self._sample is None or not self._shows(step, self._run.plan.evaluate_every_steps):
+        if not self.count or self._sample is None or not self._shows(step, self._run.plan.evaluate_every_steps):
             return {}
         device = next((tensor.device for tensor in tensors(self._sample)), torch.device("cpu"))
         with _untouched(self._run.task, device), torch.inference_mode():

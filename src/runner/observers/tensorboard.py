@@ -78,7 +78,7 @@ class TensorBoard:
         if self.histograms:
             self._weights(record.step)
         assert self._writer is not None, "started comes first"
-        for name, grid in self._grids(record.step).items():
+        for name, grid in self.pictures.drawn(record.step).items():
             _add_image(self._writer, f"pictures/{name}", grid, record.step)
         self._scalars(record.metrics, record.step)
 
@@ -91,9 +91,6 @@ class TensorBoard:
         self._writer = None
         self._task = None
         self.pictures.finished()
-
-    def _grids(self, step: int) -> dict[str, Tensor]:
-        return self.pictures.drawn(step) if self.pictures.count else {}
 
     def _scalars(self, values: Mapping[str, float], step: int) -> None:
         assert self._writer is not None, "started comes first"

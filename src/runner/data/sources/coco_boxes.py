@@ -15,12 +15,12 @@ from runner.data.sources.coco import Annotated, CocoFile
 from runner.data.sources.image_folder import PARTS, SHOWN, defects
 from runner.data.sources.settings import (
     Statistics,
+    colour_problems,
     fraction_problems,
     image_size_problems,
     number_problems,
     require_none,
     size_or,
-    statistics_problems,
 )
 
 if TYPE_CHECKING:
@@ -87,11 +87,7 @@ class CocoBoxes:
             *number_problems(0, split_seed=self.split_seed),
             *([] if self.max_boxes is None else number_problems(1, max_boxes=self.max_boxes)),
         ]
-        if self.channels not in (1, 3):
-            text = f"must be 1 or 3, got {self.channels!r}"
-            found.append(Problem("channels", self.channels, text, "set dataset.channels=3"))
-        else:
-            found += statistics_problems(self.mean, self.std, channels=self.channels)
+        found += colour_problems(self.channels, self.mean, self.std)
         if self.bad_boxes not in BAD_BOXES:
             text = f"must be one of {', '.join(BAD_BOXES)}, got {self.bad_boxes!r}"
             found.append(Problem("bad_boxes", self.bad_boxes, text, "set dataset.bad_boxes=refuse"))
@@ -152,23 +148,20 @@ class CocoBoxes:
 
         Raises ``ValueError`` for annotations that make no sense.
         """
-        from runner.data.statistics import example_statistics
+        from runner.data.statistics import given_or, statistics_by_threads
 
         require_none(self._annotation_problems())
         parts, spec = self._split(), self.spec
         train, valid, test = (self._examples(parts[part], spec) for part in PARTS)
-        mean, std = self.mean, self.std
-        if mean is None or std is None:
-            with ThreadPoolExecutor() as pool:
-                mean, std = example_statistics(train, pool)
+        mean, std = given_or(self.mean, self.std, lambda: statistics_by_threads(train))
         sizes: dict[str, object] = {f"{part}_size": len(images) for part, images in parts.items()}
         return Splits(
             train,
             valid,
             test,
             spec=spec,
-            mean=tuple(mean),
-            std=tuple(std),
+            mean=mean,
+            std=std,
             class_names=tuple(self.categories.values()),
             digest=self._digest(parts),
             notes={**sizes, "split_seed": self.split_seed},

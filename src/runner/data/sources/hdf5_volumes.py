@@ -92,6 +92,7 @@ class HDF5Volumes:
     def load(self) -> Splits:
         """The digest is SHA-256 over names, bytes and shapes of the files, not over their content."""
         from runner.data.sources.patches import statistics
+        from runner.data.statistics import given_or
 
         require_none(self.problems())
         parts = {part: self._patches(part) for part in PARTS}
@@ -101,17 +102,15 @@ class HDF5Volumes:
                 f"dataset.min_foreground_fraction={self.min_foreground_fraction} leaves no patch in "
                 f"{', '.join(empty)}; set it lower"
             )
-        mean, std = self.mean, self.std
-        if mean is None or std is None:
-            mean, std = statistics(parts["train"], count=OF_STATISTICS)
+        mean, std = given_or(self.mean, self.std, lambda: statistics(parts["train"], count=OF_STATISTICS))
         notes = {f"{part}_size": len(patches) for part, patches in parts.items()}
         return Splits(
             parts["train"],
             parts["valid"],
             parts["test"],
             spec=self.spec,
-            mean=tuple(mean),
-            std=tuple(std),
+            mean=mean,
+            std=std,
             class_names=tuple(self.class_names),
             digest=self._digest(),
             notes={**notes, "left_out": parts["train"].left_out},

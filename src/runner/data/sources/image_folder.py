@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from runner.data.source import Problem, Spec, Splits
 from runner.data.sources.settings import (
     Statistics,
+    colour_problems,
     fraction_problems,
     image_size_problems,
     number_problems,
     size_or,
-    statistics_problems,
 )
 
 if TYPE_CHECKING:
@@ -98,17 +98,7 @@ class ImageFolder:
             *fraction_problems(valid_fraction=self.valid_fraction, test_fraction=self.test_fraction),
             *number_problems(0, split_seed=self.split_seed),
         ]
-        if self.channels not in (1, 3):
-            found.append(
-                Problem(
-                    "channels",
-                    self.channels,
-                    f"must be 1 or 3, got {self.channels!r}",
-                    "set dataset.channels=3",
-                )
-            )
-        else:
-            found += statistics_problems(self.mean, self.std, channels=self.channels)
+        found += colour_problems(self.channels, self.mean, self.std)
         return found + self._folder_problems()
 
     def _folder_problems(self) -> list[Problem]:
@@ -161,24 +151,21 @@ class ImageFolder:
 
     def load(self) -> Splits:
         """The digest is SHA-256 over sorted (path below root, bytes) of all files, not over their content."""
-        from runner.data.statistics import example_statistics
+        from runner.data.statistics import given_or, statistics_by_threads
 
         parts = self._split()
         train, valid, test = (self._files(parts[part]) for part in PARTS)
-        mean, std = self.mean, self.std
-        if mean is None or std is None:
-            with ThreadPoolExecutor() as pool:
-                mean, std = example_statistics(train, pool)
+        mean, std = given_or(self.mean, self.std, lambda: statistics_by_threads(train))
         sizes: dict[str, object] = {f"{part}_size": len(files) for part, files in parts.items()}
         return Splits(
             train,
             valid,
             test,
             spec=self.spec,
-            mean=tuple(mean),
-            std=tuple(std),
+            mean=mean,
+            std=std,
             class_names=self.class_names,
-            digest=self._digest([path for files in parts.values() for path, _ in files]),
+            digest=listing_digest((path for files in parts.values() for path, _ in files), self.root),
             notes={**sizes, "split_seed": self.split_seed},
         )
 
@@ -201,11 +188,13 @@ class ImageFolder:
 
         return ImageFiles(files, size=self.spec.image_size, channels=self.channels)
 
-    def _digest(self, files: list[Path]) -> str:
-        total = hashlib.sha256()
-        for path in sorted(files):
-            total.update(f"{path.relative_to(self.folder).as_posix()}\0{path.stat().st_size}\n".encode())
-        return total.hexdigest()
+
+def listing_digest(files: Iterable[Path], root: str) -> str:
+    """SHA-256 over sorted (path, bytes) of all files, not over their content."""
+    total, folder = hashlib.sha256(), Path(root).expanduser()
+    for path in sorted(files):
+        total.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\n".encode())
+    return total.hexdigest()
 
 
 def defects(files: list[Path]) -> list[str]:

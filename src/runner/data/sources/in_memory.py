@@ -13,7 +13,7 @@ from torch import Tensor
 from runner.data.source import Arrays, Spec, Splits
 from runner.data.sources.settings import Statistics
 from runner.data.splits import hold_out
-from runner.data.statistics import channel_statistics
+from runner.data.statistics import channel_statistics, given_or
 
 UNLABELLED = -100  # which cross-entropy leaves out
 
@@ -91,8 +91,7 @@ def splits_of(
     if labelled_fraction is not None:
         train = train.partly_labelled(labelled_fraction, seed=split_seed)
     parts = [part.resized(spec.image_size) for part in (train, valid, test)]
-    if mean is None or std is None:
-        mean, std = channel_statistics(parts[0].images)
+    mean, std = given_or(mean, std, lambda: channel_statistics(parts[0].images))
     sizes = {f"{name}_size": len(part.labels) for name, part in zip(("train", "valid", "test"), parts, strict=True)}
     arrays = [Arrays(part.images, part.labels) for part in parts]
     return Splits(
@@ -100,8 +99,8 @@ def splits_of(
         valid=arrays[1],
         test=arrays[2],
         spec=spec,
-        mean=tuple(mean),
-        std=tuple(std),
+        mean=mean,
+        std=std,
         class_names=class_names,
         digest=digest([tensor for array in arrays for tensor in array.tensors]),
         notes={**sizes, **(notes or {})},

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.data.source import IGNORE_INDEX, IGNORED, MaskSpec, Problem, Splits
-from runner.data.sources.image_folder import PARTS, SHOWN, defects
-from runner.data.sources.part_folders import held_out, images_of, listing_digest
+from runner.data.sources.image_folder import PARTS, SHOWN, defects, listing_digest
+from runner.data.sources.part_folders import held_out, images_of
 from runner.data.sources.settings import (
     ImageSize,
     Statistics,
+    colour_problems,
     fraction_problems,
     image_size_problems,
     number_problems,
     size_or,
-    statistics_problems,
     whole_number,
 )
 
@@ -69,11 +69,7 @@ class MaskFolder:
             *number_problems(0, split_seed=self.split_seed),
             *self._class_problems(),
         ]
-        if self.channels not in (1, 3):
-            text = f"must be 1 or 3, got {self.channels!r}"
-            found.append(Problem("channels", self.channels, text, "set dataset.channels=3"))
-        else:
-            found += statistics_problems(self.mean, self.std, channels=self.channels)
+        found += colour_problems(self.channels, self.mean, self.std)
         return found or self._folder_problems()
 
     def _class_problems(self) -> list[Problem]:
@@ -131,22 +127,19 @@ class MaskFolder:
 
     def load(self) -> Splits:
         """The digest is ``listing_digest``."""
-        from runner.data.statistics import example_statistics
+        from runner.data.statistics import given_or, statistics_by_threads
 
         parts = self._split()
         train, valid, test = (self._examples(parts[part]) for part in PARTS)
-        mean, std = self.mean, self.std
-        if mean is None or std is None:
-            with ThreadPoolExecutor() as pool:
-                mean, std = example_statistics(train, pool)
+        mean, std = given_or(self.mean, self.std, lambda: statistics_by_threads(train))
         sizes: dict[str, object] = {f"{part}_size": len(pairs) for part, pairs in parts.items()}
         return Splits(
             train,
             valid,
             test,
             spec=self.spec,
-            mean=tuple(mean),
-            std=tuple(std),
+            mean=mean,
+            std=std,
             class_names=tuple(self.class_names),
             digest=listing_digest((path for pairs in parts.values() for pair in pairs for path in pair), self.root),
             notes={**sizes, "split_seed": self.split_seed},

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.data.source import PairSpec, Problem, Splits
-from runner.data.sources.image_folder import PARTS, SHOWN, defects
-from runner.data.sources.part_folders import held_out, images_of, listing_digest
+from runner.data.sources.image_folder import PARTS, SHOWN, defects, listing_digest
+from runner.data.sources.part_folders import held_out, images_of
 from runner.data.sources.settings import (
     ImageSize,
     fraction_problems,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,11 +37,3 @@ def held_out(items: list[T], fraction: float, *, part: str, seed: int) -> tuple[
     labels = torch.zeros(len(items), dtype=torch.int64)
     kept, held = hold_out(labels, fraction, seed=seed, purpose=part)
     return [items[i] for i in kept.tolist()], [items[i] for i in held.tolist()]
-
-
-def listing_digest(files: Iterable[Path], root: str) -> str:
-    """SHA-256 over sorted (path, bytes) of all files, not over their content."""
-    total, folder = hashlib.sha256(), Path(root).expanduser()
-    for path in sorted(files):
-        total.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\n".encode())
-    return total.hexdigest()

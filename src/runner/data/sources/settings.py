@@ -88,3 +88,10 @@ def statistics_problems(mean: object, std: object, *, channels: int) -> list[Pro
         elif key == "std" and any(n <= 0 for n in numbers):
             problems.append(Problem(key, value, f"must be above 0, got {value!r}", remedy))
     return problems
+
+
+def colour_problems(channels: object, mean: Statistics, std: Statistics) -> list[Problem]:
+    """Of images from files, which are grey or coloured, with the statistics of each channel."""
+    if channels not in (1, 3):
+        return [Problem("channels", channels, f"must be 1 or 3, got {channels!r}", "set dataset.channels=3")]
+    return statistics_problems(mean, std, channels=3 if channels == 3 else 1)

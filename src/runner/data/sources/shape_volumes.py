@@ -72,7 +72,7 @@ class ShapeVolumes:
     def load(self) -> Splits:
         """Raises ``ValueError`` for what ``problems`` lists."""
         from runner.data.sources.in_memory import digest
-        from runner.data.statistics import channel_statistics
+        from runner.data.statistics import channel_statistics, given_or
         from runner.randomness import Randomness
 
         require_none(self.problems())
@@ -81,16 +81,14 @@ class ShapeVolumes:
             name: Arrays(*self._drawn(size, Randomness(self.seed).generator(f"volumes {name}")))
             for name, size in sizes.items()
         }
-        mean, std = self.mean, self.std
-        if mean is None or std is None:
-            mean, std = channel_statistics(parts["train"].tensors[0])
+        mean, std = given_or(self.mean, self.std, lambda: channel_statistics(parts["train"].tensors[0]))
         return Splits(
             parts["train"],
             parts["valid"],
             parts["test"],
             spec=self.spec,
-            mean=tuple(mean),
-            std=tuple(std),
+            mean=mean,
+            std=std,
             class_names=CLASSES[: self.num_classes],
             digest=digest([tensor for part in parts.values() for tensor in part.tensors]),
             notes={f"{name}_size": size for name, size in sizes.items()} | {"seed": self.seed},

@@ -63,7 +63,7 @@ class ShapesBoxes:
     def load(self) -> Splits:
         """Raises ``ValueError`` for what ``problems`` lists."""
         from runner.data.sources.in_memory import digest
-        from runner.data.statistics import channel_statistics
+        from runner.data.statistics import channel_statistics, given_or
         from runner.randomness import Randomness
 
         require_none(self.problems())
@@ -72,16 +72,14 @@ class ShapesBoxes:
             Arrays(*drawn(size, self.spec, Randomness(self.seed).generator(f"shapes {name}")))
             for name, size in sizes.items()
         )
-        mean, std = self.mean, self.std
-        if mean is None or std is None:
-            mean, std = channel_statistics(train.tensors[0])
+        mean, std = given_or(self.mean, self.std, lambda: channel_statistics(train.tensors[0]))
         return Splits(
             train,
             valid,
             test,
             spec=self.spec,
-            mean=tuple(mean),
-            std=tuple(std),
+            mean=mean,
+            std=std,
             class_names=CLASSES,
             digest=digest([tensor for part in (train, valid, test) for tensor in part.tensors]),
             notes={f"{name}_size": size for name, size in sizes.items()} | {"seed": self.seed},

@@ -67,21 +67,19 @@ class ShapesMasks:
     def load(self) -> Splits:
         """Raises ``ValueError`` for what ``problems`` lists."""
         from runner.data.sources.in_memory import digest
-        from runner.data.statistics import channel_statistics
+        from runner.data.statistics import channel_statistics, given_or
 
         require_none(self.problems())
         sizes = {"train": self.train_size, "valid": self.valid_size, "test": self.test_size}
         parts = {name: self._part(name, size) for name, size in sizes.items()}
-        mean, std = self.mean, self.std
-        if mean is None or std is None:
-            mean, std = channel_statistics(parts["train"].tensors[0])
+        mean, std = given_or(self.mean, self.std, lambda: channel_statistics(parts["train"].tensors[0]))
         return Splits(
             parts["train"],
             parts["valid"],
             parts["test"],
             spec=self.spec,
-            mean=tuple(mean),
-            std=tuple(std),
+            mean=mean,
+            std=std,
             class_names=CLASSES,
             digest=digest([tensor for part in parts.values() for tensor in part.tensors]),
             notes={f"{name}_size": size for name, size in sizes.items()} | {"seed": self.seed},
