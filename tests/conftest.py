@@ -21,6 +21,19 @@ def untouched_torch() -> Iterator[None]:
     assert torch.are_deterministic_algorithms_enabled() == deterministic, "a test left deterministic mode changed"
 
 
+@pytest.fixture(scope="module")
+def shipped() -> Iterator[None]:
+    """Inside, Hydra composes what is shipped in ``conf``."""
+    from hydra import initialize_config_dir
+
+    from runner.config.conf_dir import conf_dir
+    from runner.config.schema import register
+
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        yield
+
+
 @pytest.fixture
 def real_data() -> Path:
     """The folder with real MNIST that ``RUNNER_TEST_DATA`` names; the test is skipped where there is none."""

@@ -7,35 +7,27 @@ biases and 0.67 for the head, its decays 2e-6 * B, divided by the rate.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from runner import composition, initial
-from runner.config.conf_dir import conf_dir
-from runner.config.schema import register
 from runner.manner import Manner
 from runner.models import Airbench
 from runner.run import run
 from runner.state import State
 
+pytestmark = pytest.mark.usefixtures("shipped")
+
 BATCH, EPOCHS, WHITEN_EPOCHS = 8, 4, 3
 BIAS_LR, HEAD_LR, FILTER_LR = 0.053, 0.67, 0.24
 DECAY = 2e-6  # times the batch
 SHAPED = ["dataset=synthetic", "dataset.train_size=24", "dataset.valid_size=4", "dataset.test_size=4"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def shipped() -> Iterator[None]:
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        yield
 
 
 def recipe(*overrides: str) -> DictConfig:

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from omegaconf import DictConfig
 
-from runner.config.conf_dir import conf_dir
-from runner.config.schema import register
 from runner.preflight import Job, check
 from runner.run import run
 
+pytestmark = pytest.mark.usefixtures("shipped")
+
 SMALL = ("dataset.train_size=8", "dataset.valid_size=4", "dataset.test_size=4")
 SHORT = ("trainer.steps=2", "trainer.batch_size=4", "trainer.workers=0")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def shipped() -> Iterator[None]:
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        yield
 
 
 def composed(*overrides: str) -> DictConfig:

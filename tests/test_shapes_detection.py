@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +11,23 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from omegaconf import DictConfig
 from PIL import Image
 from together import together
 from torch import Tensor
 
-from runner.config.conf_dir import conf_dir
-from runner.config.schema import register
 from runner.data.sources import ShapesBoxes
 from runner.metrics import Metrics, mean_average_precision
 from runner.preflight import Job, check
 from runner.ranks import Ranked
 from runner.run import run
 
+pytestmark = pytest.mark.usefixtures("shipped")
+
 SMALL = ("dataset.train_size=8", "dataset.valid_size=4", "dataset.test_size=4", "dataset.image_size=32")
 TINY = ("model.backbone=resnet18", "model.strides=[8]", "model.width=8")
 SHORT = ("trainer.steps=2", "trainer.batch_size=4", "trainer.workers=0")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def shipped() -> Iterator[None]:
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        yield
 
 
 def composed(*overrides: str) -> DictConfig:

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from omegaconf import DictConfig
 
-from runner.config.conf_dir import conf_dir
-from runner.config.schema import register
 from runner.preflight import Job, check
 from runner.run import run
 
+pytestmark = pytest.mark.usefixtures("shipped")
+
 GAN = ("task=gan", "dataset=synthetic", "model.width=4", "loss=gan_wasserstein", "model.discriminator_norm=layer")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def shipped() -> Iterator[None]:
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        yield
 
 
 def composed(*overrides: str) -> DictConfig:

@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from omegaconf import DictConfig
 
 from runner.composition import compose as composition
-from runner.config.conf_dir import conf_dir
-from runner.config.schema import register
 from runner.data.sources import ShapeVolumes
 from runner.preflight import Job, check
 from runner.run import run
 from runner.state import State
 
+pytestmark = pytest.mark.usefixtures("shipped")
+
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "large_volume.py"
 TINY = ("dataset.image_size=12", "dataset.train_size=8", "dataset.valid_size=4", "dataset.test_size=4")
 SHORT = ("dataset=shape_volumes", *TINY, "trainer.steps=2", "trainer.batch_size=4", "augmentation=none")
 SMALL = ("model=unet3d", "model.channels=4", "model.levels=2")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def shipped() -> Iterator[None]:
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        yield
 
 
 def composed(*overrides: str) -> DictConfig:
