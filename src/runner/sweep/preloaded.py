@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,13 +18,18 @@ NAMES = (
     *("tensorboard.plugins.hparams.metadata", "torch.nn.attention", "runner.run", "runner.preflight.folder"),
 )
 WHOLE = ("models", "data", "observers", "optim", "losses", "metrics", "tasks")  # packages of ours
+UPON = {
+    "runner.metrics.detection": "torchmetrics",
+    "runner.metrics.ranking": "torchmetrics",
+}  # seconds, where it is used
 
 for name in NAMES:
     importlib.import_module(name)
 for package in WHOLE:
     path = importlib.import_module(f"runner.{package}").__path__
     for module in pkgutil.walk_packages(path, f"runner.{package}."):
-        importlib.import_module(module.name)
+        if UPON.get(module.name, "torch") in sys.modules:
+            importlib.import_module(module.name)
 
 provenance.environment()
 with TemporaryDirectory() as folder:  # what the code is now, when it is loaded: a file may be edited before a later job
