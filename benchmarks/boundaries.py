@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-CALLS = ("replace", "fsync", "unlink", "mkdir")
+CALLS = ("replace", "link", "fsync", "unlink", "mkdir")
 
 
 class Boundaries:

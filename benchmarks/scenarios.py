@@ -35,6 +35,7 @@ SCENARIOS = (
         """model=mlp model.hidden=[16] model.dropout=0.2 optimizer.lr=0.05 trainer.micro_batches=2
         augmentation=crop_flip augmentation.padding=1
         stopping=early stopping.early.patience_evaluations=2 stopping.early.min_delta=0.15
+        trainer.keep_best=2
         trajectory=steps trajectory.every_steps=1 trajectory.norms_and_biases=true""",
     ),
     Scenario("gan", "task=gan model.width=4 model.latent_dim=4 task.pictures_count=4 augmentation=none"),

@@ -187,7 +187,7 @@ class TestDamage:
         with pytest.raises(Unsound):
             read(path)
 
-    @pytest.mark.parametrize("content", [{"format": 0}, {"format": 1, "step": 3}, {"weights": 1}, [1, 2]])
+    @pytest.mark.parametrize("content", [{"format": 0}, {"format": 2, "step": 3}, {"weights": 1}, [1, 2]])
     def test_a_torch_file_that_is_no_checkpoint_is_refused(self, tmp_path: Path, content: object) -> None:
         torch.save(content, tmp_path / "plain.pt")
         with pytest.raises(Unsound, match="is not a checkpoint, or not a whole one"):

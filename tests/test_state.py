@@ -51,6 +51,20 @@ def test_the_best_follows_its_direction() -> None:
     assert state.best == {"valid/loss": 1.0, "valid/accuracy": 0.6}
 
 
+@pytest.mark.parametrize(("direction", "ranking"), [("min", [4, 2, 6]), ("max", [1, 3, 5])])
+def test_the_best_few_are_ranked_and_of_equal_ones_the_earlier_first(direction: str, ranking: list[int]) -> None:
+    state = State(directions={"valid/x": direction}, keep_best=3)  # type: ignore[dict-item]
+    entered = []
+    for value in (3.0, 1.0, 3.0, 0.5, 2.0, 1.0, math.nan):
+        state.step += 1
+        entered += [state.step] * bool(state.judge({"valid/x": value}))
+    assert state.ranked_steps() == {"valid/x": ranking}
+    assert entered == ([1, 2, 3, 4, 6] if direction == "min" else [1, 2, 3, 5])
+    fewer = State(directions=state.directions)
+    fewer.load_state_dict(state.state_dict())
+    assert fewer.ranked_steps() == {"valid/x": ranking[:1]}
+
+
 @pytest.mark.parametrize("direction", ["min", "max"])
 def test_nan_never_improves_and_never_blocks(direction: str) -> None:
     state = State(directions={"valid/x": direction})  # type: ignore[dict-item]
@@ -67,11 +81,12 @@ def test_a_metric_that_was_not_measured_is_named() -> None:
 
 
 def test_a_state_goes_on_where_it_stood_and_forgets_why_it_stopped() -> None:
-    state = State(directions={"valid/loss": "min"}, step=5, stop="interrupted by SIGINT", best={"valid/loss": 0.5})
+    ranked = {"valid/loss": [(3, 0.5), (5, 0.75)]}
+    state = State(directions={"valid/loss": "min"}, keep_best=2, step=5, stop="interrupted by SIGINT", ranked=ranked)
     state.means.add({"train/loss": torch.tensor(0.1)}, samples=3)
-    other = State(directions={"valid/loss": "min"})
+    other = State(directions={"valid/loss": "min"}, keep_best=2)
     other.load_state_dict(state.state_dict())
-    assert (other.step, other.stop, other.best) == (5, "", {"valid/loss": 0.5})
+    assert (other.step, other.stop, other.ranked, other.best) == (5, "", ranked, {"valid/loss": 0.5})
     for one in (state, other):
         one.means.add({"train/loss": torch.tensor(0.7)}, samples=2)
     assert state.means.take() == other.means.take()

@@ -49,6 +49,11 @@ class TestWhichFileIsMeant:
         with pytest.raises(UnusableWeights, match=r"best_accuracy\.pt, best_loss\.pt; choose one: init_from="):
             file_of(tmp_path)
 
+    def test_the_next_best_are_not_meant(self, tmp_path: Path) -> None:
+        best = kept(tmp_path, best=("loss",)).best.path("valid/loss")
+        best.with_name("best_loss.step_00000390.pt").touch()
+        assert file_of(tmp_path) == best
+
     def test_what_is_not_there_is_told_with_what_is_near(self, tmp_path: Path) -> None:
         (tmp_path / "weights.pt").touch()
         with pytest.raises(UnusableWeights, match=r"no such file or folder; did you mean \S+/weights\.pt\?"):

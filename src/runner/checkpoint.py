@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import os
@@ -13,12 +14,13 @@ from typing import Any, BinaryIO, Protocol, cast
 
 import torch
 
+from runner.best_files import BestFiles, Ranking
 from runner.durable import sync_folder
 from runner.ranks import Alone, Ranked
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 SEAL = b"runner:sha256:"  # with 64 hexadecimal digits after it, ends a file; what comes before is a plain torch file
 SEAL_BYTES = len(SEAL) + 64
 
@@ -137,11 +139,12 @@ class NoCheckpoints:
 
 
 class FolderCheckpoints:
-    """``last.pt`` with all of ``parts``, ``previous.pt`` from before it, and ``best_<metric>.pt``, weights only.
+    """``last.pt`` with all of ``parts``, ``previous.pt`` from before it, and weights only in ``BestFiles``.
 
     ``parts`` maps a name to each thing with memory; "task" is the one whose weights are kept in the best files.
     ``identity`` holds, by key, what the numbers of the run depend on: a checkpoint with another one is refused.
     ``save_every_s``: seconds after the last checkpoint at which the next is due, whatever the plan says.
+    ``ranked`` gives the steps of the best evaluations, which are kept.
     ``settle`` is called before a state is written: what goes with it must be on the disk by then.
     Of several ``ranks`` the first one writes and reads.
     """
@@ -153,12 +156,14 @@ class FolderCheckpoints:
         *,
         identity: Mapping[str, Any] | None = None,
         save_every_s: float | None = None,
+        ranked: Callable[[], Ranking] = dict,
         settle: Callable[[], None] = lambda: None,
         ranks: Ranked | None = None,
     ) -> None:
         self.ranks = ranks or Alone()
         self.settle = settle
         self.folder = folder
+        self.best = BestFiles(folder, ranked)
         self.parts = parts
         self.identity = dict(identity or {})
         self.save_every_s = save_every_s
@@ -186,12 +191,14 @@ class FolderCheckpoints:
         self.settle()
         states = {name: part.state_dict() for name, part in self.parts.items()}
         content = {"format": FORMAT, "step": step, "identity": self.identity, "parts": states}
-        self._write(self.last, content, before=self.previous)
+        self._write(self.last, step, functools.partial(write_whole, self.last, content, before=self.previous))
         self.saved_step = step
         self.saved_at = time.monotonic()
+        if self.ranks.rank == 0:
+            self.best.saved()
 
     def save_best(self, step: int, improved: Mapping[str, float]) -> None:
-        """Write ``best_<metric>.pt`` for each metric of ``improved``. Raises ``NotSaved`` when it cannot be written."""
+        """Keep the weights for each metric of ``improved``, which ranks them. Raises ``NotSaved`` when it cannot."""
         if not improved:
             return
         content = {
@@ -200,16 +207,16 @@ class FolderCheckpoints:
             "metrics": dict(improved),
             "task": self.parts["task"].state_dict(),
         }
-        for name in improved:
-            self._write(self.folder / f"best_{name.removeprefix('valid/').replace('/', '_')}.pt", content)
+        write = functools.partial(write_whole, content=content)
+        for metric in improved:
+            self._write(self.best.path(metric), step, functools.partial(self.best.add, metric, step, write=write))
 
-    def _write(self, path: Path, content: Mapping[str, Any], *, before: Path | None = None) -> None:
+    def _write(self, path: Path, step: int, write: Callable[[], None]) -> None:
         if self.ranks.rank > 0:
             return
         try:
-            write_whole(path, content, before=before)
+            write()
         except OSError as error:
-            step = content["step"]
             text = f"{path} could not be written at step {step}: {error.strerror or error}"
             raise NotSaved(f"{text}; {self.kept()}") from error
 
@@ -228,9 +235,10 @@ class FolderCheckpoints:
         when there are only damaged ones, and ``ValueError`` for a checkpoint of another configuration.
         """
         content = self.ranks.first(self._newest)
-        if content is None:
-            return None
-        self._load(content)
+        if content is not None:
+            self._load(content)
+        if self.ranks.rank == 0:
+            self._tidy()
         return self.saved_step
 
     def _newest(self) -> dict[str, Any] | None:
@@ -248,11 +256,9 @@ class FolderCheckpoints:
             for bad in damaged:
                 bad.replace(bad.with_name(f"{bad.name}.damaged"))
                 log.warning("%s was set aside; going on from %s, step %d", bad.name, path, content["step"])
-            self._tidy()
             return content
         if damaged:
             raise Unsound(f"no checkpoint of {self.folder} is sound: {', '.join(path.name for path in damaged)}")
-        self._tidy()
         return None
 
     def _require_same(self, path: Path, content: Mapping[str, Any]) -> None:
@@ -269,14 +275,16 @@ class FolderCheckpoints:
         self.saved_step = int(content["step"])
 
     def _tidy(self) -> None:
-        """Take away what a killed process left half written, and say which of the best files are damaged."""
+        """Take away what a killed process left behind, and say which of the best files are damaged."""
         for litter in self.folder.glob(".*.pt.*"):
             litter.unlink()
+        steps: dict[Path, int] = {}
         for best in self.folder.glob("best_*.pt"):
             try:
-                verify(best)
+                steps[best] = read(best)["step"]
             except Unsound as error:
                 log.warning("%s; it is written again when a better score comes", error)
+        self.best.restored(steps)
 
 
 def different_identity(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:

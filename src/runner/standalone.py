@@ -74,6 +74,7 @@ def train(
     clip_value: float | None = None,
     metrics: Mapping[str, Metric] | None = None,
     best: Mapping[str, Direction] | None = None,
+    keep_best: int = 1,
     observers: Sequence[Observer] = (),
     folder: Path | str | None = None,
     seed: int = 0,
@@ -86,7 +87,7 @@ def train(
     torch scheduler advances once a step. With ``folder``, checkpoints and whatever the observers write go there; a
     training that stands there half done goes on where it stopped. Raises ``ValueError`` for settings that do not fit.
     """
-    state = _state(best or {}, judged=valid is not None)
+    state = _state(best or {}, keep_best=keep_best, judged=valid is not None)
     where = resolve_device(device)
     randomness = Randomness(seed)
     loaded = LoaderData.of(
@@ -140,10 +141,12 @@ def _alone_in(folder: Path | None) -> AbstractContextManager[None]:
     return held(folder)
 
 
-def _state(best: Mapping[str, Direction], *, judged: bool) -> State:
+def _state(best: Mapping[str, Direction], *, keep_best: int, judged: bool) -> State:
     if best and not judged:
         raise ValueError(f"best={dict(best)} is measured on the validation part, and there is none; give valid=")
-    return State(directions={f"valid/{name}": direction for name, direction in best.items()})
+    if keep_best < 1:
+        raise ValueError(f"keep_best must be at least 1, got {keep_best}; without best nothing is chosen")
+    return State({f"valid/{name}": direction for name, direction in best.items()}, keep_best)
 
 
 def _by_network(task: Task, optimizer: Optimizers) -> dict[str, torch.optim.Optimizer]:
@@ -156,7 +159,9 @@ def _trained(session: Session, history: _History, folder: Path | None) -> Result
     if isinstance(session.checkpoints, FolderCheckpoints):
         session.checkpoints.restore()
     name = type(session.task).__name__
-    session.observers.started(RunInfo(name, folder, session.task, session.plan, session.state.step))
+    optimizers = {name: update.optimizer for name, update in session.updates.items()}
+    about = RunInfo(name, folder, session.task, session.plan, session.state.step, optimizers=optimizers)
+    session.observers.started(about)
     outcome = Outcome("failed", 0, {})
     try:
         session.train()

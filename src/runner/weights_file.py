@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.best_files import BESIDE
 from runner.problem import Problem
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def _read(file: Path) -> WeightsFile:
 
 def _of_run(folder: Path) -> Path:
     checkpoints = folder / "checkpoints" if (folder / "checkpoints").is_dir() else folder
-    best = sorted(file for suffix in SUFFIXES for file in checkpoints.glob(f"best_*{suffix}"))
+    of_metrics = (file for suffix in SUFFIXES for file in checkpoints.glob(f"best_*{suffix}"))
+    best = sorted(file for file in of_metrics if BESIDE not in file.name)
     last = next((file for suffix in SUFFIXES if (file := checkpoints / f"last{suffix}").is_file()), None)
     if len(best) > 1:
         names = ", ".join(file.name for file in best)

@@ -34,6 +34,13 @@ def test_names_and_paths(run: Path) -> None:
         checkpoint_file(run / "nowhere", "last")
 
 
+def test_the_next_best_have_names_too(run: Path) -> None:
+    next_best = run / "checkpoints/best_loss.step_00000390.pt"
+    next_best.touch()
+    assert [file.stem for file in checkpoints_of(run)][2:4] == ["best_loss", "best_loss.step_00000390"]
+    assert checkpoint_file(run, "best_loss.step_00000390") == next_best
+
+
 def test_averages_stand_in_for_what_they_are_of() -> None:
     """A weight that goes by two names has its average once, under the first."""
     tied, alone, count = torch.zeros(2), torch.zeros(3), torch.tensor(7)

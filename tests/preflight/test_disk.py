@@ -10,9 +10,10 @@ import pytest
 from runner.preflight.disk import disk_problems, run_bytes
 
 
-def test_a_run_keeps_three_states_and_the_best_weights() -> None:
+def test_a_run_keeps_three_states_and_the_best_weights_of_two_saves() -> None:
     assert run_bytes(100, best=0) == 900
-    assert run_bytes(100, best=2) == 1100
+    assert run_bytes(100, best=2) == 1300
+    assert run_bytes(100, best=2, keep_best=3) == 2100
 
 
 @pytest.mark.parametrize("folder", ["", "new/deep"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +125,9 @@ def written_at_checkpoints(folder: Path, monkeypatch: pytest.MonkeyPatch, *, set
     assert isinstance(checkpoints, FolderCheckpoints)
     write = checkpoints._write
 
-    def seen(path: Path, content: Mapping[str, Any], **options: Any) -> None:
-        found[content["step"]] = list(written)
-        write(path, content, **options)
+    def seen(path: Path, step: int, content: Callable[[], None]) -> None:
+        found[step] = list(written)
+        write(path, step, content)
 
     monkeypatch.setattr(checkpoints, "_write", seen)
     if not settles:

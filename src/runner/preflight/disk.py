@@ -12,9 +12,12 @@ STATES = 3  # of a checkpoint, in weights: themselves and what an optimizer like
 FILES = 3  # last.pt, previous.pt, and the one that is being written
 
 
-def run_bytes(weights_bytes: int, *, best: int) -> int:
-    """What the checkpoints of one run take at most; ``best`` is the number of metrics that choose one."""
-    return weights_bytes * (STATES * FILES + best)
+def run_bytes(weights_bytes: int, *, best: int, keep_best: int = 1) -> int:
+    """What the checkpoints of one run take at most; ``best`` is the number of metrics that choose ``keep_best`` each.
+
+    Those that the last saved state ranks stay until the next one is saved, beside those that are ranked by then.
+    """
+    return weights_bytes * (STATES * FILES + 2 * best * keep_best)
 
 
 def disk_problems(folder: Path, key: str, *, needed_bytes: int) -> Iterator[Problem]:
