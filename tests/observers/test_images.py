@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from runner.batch import Batch
 from runner.observers import EvaluationRecord, Images, Outcome, RunInfo
 from runner.observers.images import write_png
-from runner.observers.pictures import grid, to_pixels
+from runner.observers.pictures import Pictures, grid, to_pixels
 from runner.plan import Plan
 from runner.tasks.task import Task
 
@@ -52,6 +52,19 @@ def test_a_grid_at_each_evaluation_in_the_pixels_of_the_data(tmp_path: Path) -> 
     assert pixels.shape == (2 * 5 + 1, 2 * 7 + 1)
     assert pixels[1:5, 1:7].tolist() == [[round(255 * 0.7)] * 6] * 4  # 1 * std + mean
     assert set(pixels[0].tolist()) == {128}
+
+
+@pytest.mark.parametrize(("count", "asked"), [(3, [3]), (2, [3, 2])])
+def test_several_observers_of_a_run_share_what_was_drawn(tmp_path: Path, count: int, asked: list[int]) -> None:
+    task = Constant()
+    run = RunInfo("a__0", tmp_path, task, PLAN, 0, sample={"x": torch.zeros(5, 1, 4, 6)})
+    both = [Pictures(count=3), Pictures(count=count)]
+    for pictures in both:
+        pictures.started(run)
+    for step in (10, 20):
+        first, second = (pictures.drawn(step)["ones"] for pictures in both)
+        assert torch.equal(first, second) == (count == 3)
+    assert [samples for _, _, samples in task.asked] == asked * 2
 
 
 def test_task_and_generator_are_left_as_they_were(tmp_path: Path) -> None:

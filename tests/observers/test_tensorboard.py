@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch import Tensor, nn
 
+from runner.losses.terms import total
 from runner.observers import EvaluationRecord, Outcome, RunInfo, StepRecord, TensorBoard
 from runner.plan import Plan
 from runner.tasks.task import Task
@@ -117,12 +119,54 @@ def test_events_are_on_disk_before_the_end(tmp_path: Path) -> None:
     observer.finished(Outcome("failed", 1, {}))
 
 
-def test_histograms_when_asked_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("histograms", [True, "weights", ["weights"]])
+def test_histograms_of_weights_when_asked_for(tmp_path: Path, histograms: Any) -> None:
     torch.manual_seed(0)
-    write(tmp_path / "with", 0, 3, observer=TensorBoard(histograms=True))
+    write(tmp_path / "with", 0, 3, observer=TensorBoard(histograms=histograms))
     assert read(tmp_path / "with").Tags()["histograms"] == ["weights/model.weight", "weights/model.bias"]
-    write(tmp_path / "without", 0, 3)
-    assert read(tmp_path / "without").Tags()["histograms"] == []
+    if histograms is True:
+        write(tmp_path / "without", 0, 3)
+        assert read(tmp_path / "without").Tags()["histograms"] == []
+
+
+def gradients_at(step: int, kind: str) -> dict[str, Tensor]:
+    """Worked out without an observer: clipped, as the optimizer gets them in the step that makes it ``step``."""
+    made = tiny.session(kind)
+    made.plan = made.plan.until(step - 1)
+    made.train()
+    batch = next(made.data.train(step - 1))
+    made.randomness.reseed("step", step - 1)
+    found: dict[str, Tensor] = {}
+    for name, parts in made.precision.losses(made.task, batch):
+        update, network = made.updates[name], made.task.networks()[name]
+        (part,) = parts
+        torch.autograd.backward(total(part), inputs=update.parameters)
+        nn.utils.clip_grad_norm_(update.parameters, 1.0)
+        of_network = {weight: weight.grad.clone() for weight in network.parameters() if weight.grad is not None}
+        found |= {name: of_network[weight] for name, weight in made.task.named_parameters() if weight in of_network}
+        update.optimizer.step()
+        update.optimizer.zero_grad()
+    return found
+
+
+@pytest.mark.parametrize("kind", ["classification", "gan"])
+def test_histograms_of_gradients_are_those_of_the_step_before_the_evaluation(tmp_path: Path, kind: str) -> None:
+    made = tiny.session(kind, folder=tmp_path, observers=[TensorBoard(histograms=["gradients"])])
+    made.train()
+    made.observers.finished(Outcome("failed", 14, {}))
+    reader, whole = read(tmp_path), gradients_at(10, kind)
+    assert reader.Tags()["histograms"] == [f"gradients/{name}" for name in whole]
+    assert whole.keys() == {name for name, _ in made.task.named_parameters()}
+    for name, gradient in whole.items():
+        shown = {event.step: event.histogram_value for event in reader.Histograms(f"gradients/{name}")}
+        assert list(shown) == [5, 10, 14]
+        assert (shown[10].min, shown[10].max, shown[10].num) == (gradient.min(), gradient.max(), gradient.numel())
+        assert shown[10].sum_squares == pytest.approx(gradient.double().square().sum().item())
+
+
+def test_histograms_that_mean_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match="must be false, weights, gradients or a list of these, got biases"):
+        TensorBoard(histograms="biases")
 
 
 @pytest.mark.slow

@@ -41,11 +41,19 @@ class Pictures:
         assert self._run is not None, "started comes first"
         if not self.count or self._sample is None or not self._shows(step, self._run.plan.evaluate_every_steps):
             return {}
-        device = next((tensor.device for tensor in tensors(self._sample)), torch.device("cpu"))
-        with _untouched(self._run.task, device), torch.inference_mode():
-            pictures = self._run.task.pictures(self._sample)
-        mean, std = self._run.mean, self._run.std
-        return {name: grid(to_pixels(some[: self.count], mean=mean, std=std)) for name, some in pictures.items()}
+        drawn, asked = self._run.drawn, (step, self.count)
+        if asked not in drawn:  # another observer of the run may have asked for the same
+            drawn.clear()
+            drawn[asked] = self._draw(self._run, self._sample)
+        return dict(drawn[asked])
+
+    def _draw(self, run: RunInfo, sample: Batch) -> dict[str, Tensor]:
+        device = next((tensor.device for tensor in tensors(sample)), torch.device("cpu"))
+        with _untouched(run.task, device), torch.inference_mode():
+            pictures = run.task.pictures(sample)
+        return {
+            name: grid(to_pixels(some[: self.count], mean=run.mean, std=run.std)) for name, some in pictures.items()
+        }
 
     def tables(self, outcome: Outcome) -> dict[str, Tensor]:
         """A heat map (3, H, W) in [0, 1] of each square table that ``outcome`` brings."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.observers.gradients import LastGradients
 from runner.observers.observer import EvaluationRecord, Outcome, RunInfo, StepRecord
 from runner.observers.pictures import Pictures
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
+HISTOGRAMS = ("weights", "gradients")
 FINAL = ".final"  # ends the name of the file that a completed run adds
 
 
@@ -22,22 +24,25 @@ class TensorBoard:
     """Event files in the folder ``tensorboard`` of the run.
 
     Scalars: of evaluations under the metrics' own names; of logged steps the losses as ``<name>_step``, the learning
-    rates, ``samples_per_s`` and ``memory_gib``. The configuration as text. For a completed run its hparams
-    with the final scores, in a file of their own. The task's pictures of ``pictures`` samples, 0 for none, under their
-    names after ``pictures/``, at the first evaluation and at each ``every_evaluations``-th one; square tables of the
-    test part under their own. With ``histograms``, the trained weights at each evaluation. A
-    resumed run first takes away the final scores of before, and hides what was written after the step at which it
-    goes on; one from step 0 starts anew. Raises ``ValueError`` when the run has no folder, or TensorBoard is not
-    installed.
+    rates, the momenta that move, ``samples_per_s`` and ``memory_gib``. The configuration as text. For a completed run
+    its hparams with the final scores, in a file of their own. The task's pictures of ``pictures`` samples, 0 for none,
+    under their names after ``pictures/``, at the first evaluation and each ``every_evaluations``-th one; tables of the
+    test part under their own. ``histograms`` at each evaluation: of the trained ``weights``, of the ``gradients`` of
+    the step before it, or of both; ``True`` means the weights. A resumed run first takes away the final scores of
+    before, and hides what was written after the step at which it goes on; one from step 0 starts anew.
+    Raises ``ValueError`` when the run has no folder, or TensorBoard is not installed.
     """
 
-    def __init__(self, histograms: bool = False, pictures: int = 16, every_evaluations: int = 1) -> None:
+    def __init__(
+        self, histograms: bool | str | Sequence[str] = False, pictures: int = 16, every_evaluations: int = 1
+    ) -> None:
         if pictures < 0 or every_evaluations < 1:
             raise ValueError(
                 "logger.tensorboard needs pictures >= 0 and every_evaluations >= 1, got "
                 f"pictures={pictures} and every_evaluations={every_evaluations}; set pictures=0 for none"
             )
-        self.histograms = histograms
+        self.histograms = _chosen(histograms)
+        self.gradients = LastGradients()
         self.pictures = Pictures(count=pictures, every_evaluations=every_evaluations)
         self._folder: Path | None = None
         self._writer: SummaryWriter | None = None
@@ -65,6 +70,8 @@ class TensorBoard:
         self._hparams = _flat(run.hparams)
         self._task = run.task
         self.pictures.started(run)
+        if "gradients" in self.histograms:
+            self.gradients.started(run)
         self._writer.flush()
 
     def logged(self, record: StepRecord) -> None:
@@ -72,11 +79,20 @@ class TensorBoard:
         losses = {f"{name}_step": value for name, value in record.losses.items()}
         measured = {"samples_per_s": record.samples_per_s, "memory_gib": record.memory_gib}
         speed = {name: value for name, value in measured.items() if value is not None}
-        self._scalars({**losses, **record.learning_rates, **speed}, record.step)
+        self._scalars({**losses, **record.learning_rates, **record.momenta, **speed}, record.step)
+
+    def stepped(self, step: int) -> None:
+        if "gradients" in self.histograms:
+            self.gradients.stepped(step)
+
+    def settled(self) -> None: ...
 
     def evaluated(self, record: EvaluationRecord) -> None:
-        if self.histograms:
-            self._weights(record.step)
+        assert self._task is not None, "started comes first"
+        if "weights" in self.histograms:
+            trained = {name: weight for name, weight in self._task.named_parameters() if weight.requires_grad}
+            self._histograms("weights", trained, record.step)
+        self._histograms("gradients", self.gradients.take(), record.step)
         assert self._writer is not None, "started comes first"
         for name, grid in self.pictures.drawn(record.step).items():
             _add_image(self._writer, f"pictures/{name}", grid, record.step)
@@ -91,6 +107,7 @@ class TensorBoard:
         self._writer = None
         self._task = None
         self.pictures.finished()
+        self.gradients.finished()
 
     def _scalars(self, values: Mapping[str, float], step: int) -> None:
         assert self._writer is not None, "started comes first"
@@ -112,13 +129,22 @@ class TensorBoard:
             for name, picture in self.pictures.tables(outcome).items():
                 _add_image(writer, name, picture, outcome.step)
 
-    def _weights(self, step: int) -> None:
+    def _histograms(self, kind: str, tensors: Mapping[str, Tensor], step: int) -> None:
         assert self._writer is not None, "started comes first"
-        assert self._task is not None, "started comes first"
-        for name, parameter in self._task.named_parameters():
-            values = parameter.detach().float()
-            if parameter.requires_grad and values.numel() and bool(values.isfinite().all()):  # host sync
-                self._writer.add_histogram(f"weights/{name}", values, step)
+        for name, tensor in tensors.items():
+            values = tensor.detach().float()
+            if values.numel() and bool(values.isfinite().all()):  # host sync
+                self._writer.add_histogram(f"{kind}/{name}", values, step)
+
+
+def _chosen(histograms: bool | str | Sequence[str]) -> Sequence[str]:
+    given = [histograms] if isinstance(histograms, str) else histograms
+    chosen = (["weights"] if given else []) if isinstance(given, bool) else list(given)
+    if not set(chosen) <= set(HISTOGRAMS):
+        raise ValueError(
+            f"logger.tensorboard.histograms must be false, weights, gradients or a list of these, got {histograms}"
+        )
+    return chosen
 
 
 def _add_image(writer: SummaryWriter, name: str, picture: Tensor, step: int) -> None:
