@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,10 @@ SETTINGS = [("classification", 7, 1), ("classification", 5, 2), ("gan", 5, 1), (
 """Tasks, samples of a batch and parts of it. The last batch has two samples; of 7 only one: a rank has none."""
 
 
+THAWING = {"generator.0.*": 1.0, "discriminator.1.*": None}
+"""Of the GAN, whose first epoch has 5 of 9 steps."""
+
+
 @dataclass
 class Notes:
     """An observer."""
@@ -143,7 +147,13 @@ def measures() -> dict[str, Any]:
 
 
 def trained(
-    ranks: Ranked, kind: str, batch_size: int, micro_batches: int, *, parts: Splits | None = None
+    ranks: Ranked,
+    kind: str,
+    batch_size: int,
+    micro_batches: int,
+    *,
+    parts: Splits | None = None,
+    freeze: Mapping[str, float | None] | None = None,
 ) -> dict[str, Any]:
     """What a training of ``kind`` came to, on one rank."""
     task, notes = PLAIN[kind](), Notes()
@@ -157,6 +167,7 @@ def trained(
         ranks=ranks,
         metrics=Metrics({} if kind == "gan" else measures(), ranks=ranks),
         parts=parts,
+        freeze=freeze,
     )
     made.train()
     seen = getattr(task, "seen", [])
@@ -191,13 +202,19 @@ class Stopping(Plain):
 
 
 def resumed(
-    ranks: Ranked, kind: str, folder: Path, *, task: Callable[[], Task] | None = None, batch_size: int = 6
+    ranks: Ranked,
+    kind: str,
+    folder: Path,
+    *,
+    task: Callable[[], Task] | None = None,
+    batch_size: int = 6,
+    freeze: Mapping[str, float | None] | None = None,
 ) -> list[str]:
     """What differs on this rank between a training that was left off in the middle of an epoch and one that was not."""
 
     def session(name: str) -> Session:
         made = None if task is None else task()
-        return tiny.session(kind, task=made, ranks=ranks, folder=folder / name, batch_size=batch_size)
+        return tiny.session(kind, task=made, ranks=ranks, folder=folder / name, batch_size=batch_size, freeze=freeze)
 
     whole = session("whole")
     whole.train()
@@ -241,6 +258,8 @@ def everything(ranks: Ranked, folder: Path) -> dict[Any, Any]:
     made: dict[Any, Any] = {setting: trained(ranks, *setting) for setting in SETTINGS}
     made |= {kind: resumed(ranks, kind, folder / kind) for kind in ("classification", "gan")}
     made |= {"diverged": diverged(ranks), "stopped": stopped(ranks)}
+    made |= {"frozen": trained(ranks, "gan", 5, 2, freeze=THAWING)}
+    made |= {"frozen resumed": resumed(ranks, "classification", folder / "frozen", freeze={"0.*": 1, "1.*": 2})}
     made |= {"several": trained(ranks, "classification", 5, 1, parts=tiny.several())}
     return made | {"clock": saved_by_the_clock(ranks, folder / f"clock{ranks.rank}")}
 
@@ -271,6 +290,18 @@ def test_two_train_what_one_does(pair: tuple[list[Any], Path], setting: tuple[st
     for name, weight in alone["weights"].items():
         assert abs(weight - first["weights"][name]).max() < 1e-5, name
         assert (first["weights"][name] == second["weights"][name]).all(), name
+
+
+@pytest.mark.slow
+def test_what_thaws_is_trained_by_all(pair: tuple[list[Any], Path]) -> None:
+    alone, never = (trained(Alone(), "gan", 5, 2, freeze=freeze) for freeze in (THAWING, dict.fromkeys(THAWING)))
+    first, second = (made["frozen"] for made in pair[0])
+    assert furthest(alone["losses"], first["losses"]) < 1e-5
+    for name, weight in alone["weights"].items():
+        assert abs(weight - first["weights"][name]).max() < 1e-5, name
+        assert (first["weights"][name] == second["weights"][name]).all(), name
+    assert (alone["weights"]["generator.0.weight"] != never["weights"]["generator.0.weight"]).any()
+    assert [made["frozen resumed"] for made in pair[0]] == [[], []]
 
 
 @pytest.mark.slow
@@ -337,6 +368,8 @@ def _left_alone(ddp: object) -> None:
 def settled_and_not(ranks: Ranked, folder: Path) -> list[int]:
     """How much differs after going on, and how much would if torch arranged its messages when it likes to."""
     as_it_is = len(resumed(ranks, "classification", folder / "settled", task=Deep, batch_size=8))
+    thawing = {"1.*": 1.0, "3.*": 3.0}  # before and after it went on
+    as_it_is += len(resumed(ranks, "classification", folder / "frozen", task=Deep, batch_size=8, freeze=thawing))
     gradients._settle = _left_alone
     return [as_it_is, len(resumed(ranks, "classification", folder / "unsettled", task=Deep, batch_size=8))]
 

@@ -84,10 +84,13 @@ class Joint:
         self.network = network
         self.ranks = ranks
         self.ddp: DistributedDataParallel | None = None
+        self._trained = 0
 
     def backward(self, part: Tensor, loss: Tensor, *, inputs: Sequence[Tensor] | None, last: bool) -> None:
         weighted = part * self.ranks.share
-        if self.ddp is None:
+        trained = sum(parameter.requires_grad for parameter in self.network.parameters())
+        if self.ddp is None or trained != self._trained:  # some have thawed: their gradients travel from now on
+            self.ddp, self._trained = None, trained
             self.ddp = self._wrapped(weighted, numbers=loss.numel() + len(self.ranks.wishes()))
         if last:
             wishes = torch.tensor(self.ranks.wishes())

@@ -15,6 +15,7 @@ from runner.batch import Batch
 from runner.checkpoint import Checkpoints
 from runner.metrics import Metrics
 from runner.observers.observers import Observers
+from runner.optim.freezing import Frozen
 from runner.plan import Plan
 from runner.precision import Precision
 from runner.randomness import Randomness
@@ -46,6 +47,7 @@ def train(
     evaluate: Callable[[str, int], dict[str, float]],
     stopping: Rules,
     averages: Averages,
+    frozen: Frozen,
     checkpoints: Checkpoints,
     observers: Observers,
 ) -> None:
@@ -56,6 +58,7 @@ def train(
             batch = next(batches)
             samples = ranks.begin(batch, state.step)
             randomness.reseed("step", state.step)
+            frozen.begin(state.step)
             losses: dict[str, Tensor] = {}
             for name, parts in precision.losses(task, batch):
                 losses |= updates[name].apply(parts)

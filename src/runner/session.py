@@ -17,7 +17,7 @@ from runner.checkpoint import Checkpoints, FolderCheckpoints, NoCheckpoints, Sta
 from runner.metrics import Metrics
 from runner.observers.observer import Observer
 from runner.observers.observers import Observers
-from runner.optim import Scheduler
+from runner.optim import Frozen, NothingFrozen, Scheduler
 from runner.plan import Plan
 from runner.precision import Precision
 from runner.randomness import ProcessGenerators, Randomness
@@ -70,6 +70,15 @@ def learning_rates(updates: Mapping[str, Update]) -> dict[str, float]:
     return {update.rate_label: update.learning_rate for update in updates.values()}
 
 
+def momenta(updates: Mapping[str, Update]) -> dict[str, float]:
+    """The momentum of each optimizer's first group where a schedule moves it: ``{"momentum": …}``, as the rates."""
+    return {
+        update.rate_label.replace("lr", "momentum", 1): update.momentum
+        for update in updates.values()
+        if update.momentum is not None
+    }
+
+
 @dataclass
 class Session:
     """One training, ready to start or to go on."""
@@ -87,6 +96,7 @@ class Session:
     observers: Observers
     ranks: Ranked = field(default_factory=Alone)
     averages: Averages = field(default_factory=NoAverages)
+    frozen: Frozen = field(default_factory=NothingFrozen)
     sets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # of parts made of several: samples by name
     tables: dict[str, Tensor] = field(default_factory=dict)  # what the last evaluation measured besides numbers
 
@@ -105,6 +115,7 @@ class Session:
             evaluate=self.evaluate,
             stopping=self.stopping,
             averages=self.averages,
+            frozen=self.frozen,
             checkpoints=self.checkpoints,
             observers=self.observers,
         )
@@ -174,6 +185,7 @@ def assemble(
     ranks: Ranked | None = None,
     sets: Mapping[str, Mapping[str, int]] | None = None,
     ema_decay: float | None = None,
+    frozen: Frozen | None = None,
 ) -> Session:
     """A session whose every part with memory is kept in ``checkpoints_folder``, if there is one.
 
@@ -183,7 +195,9 @@ def assemble(
     stopping, ranks = stopping or Rules(), ranks or Alone()
     parts: dict[str, Stateful] = {"task": task, "state": state, "stopping": stopping, "generators": ProcessGenerators()}
     parts.update({f"update/{name}": update for name, update in updates.items()})
-    looking = Observers(observers, plan, functools.partial(learning_rates, updates))
+    looking = Observers(
+        observers, plan, functools.partial(learning_rates, updates), functools.partial(momenta, updates)
+    )
     averages: Averages = NoAverages()
     if ema_decay is not None:
         averages = parts["averages"] = MovingAverages(task, decay=ema_decay)
@@ -194,6 +208,7 @@ def assemble(
             parts,
             identity=identity,
             save_every_s=save_every_s,
+            ranked=state.ranked_steps,
             settle=looking.settled,
             ranks=ranks,
         )
@@ -211,5 +226,6 @@ def assemble(
         observers=looking,
         ranks=ranks,
         averages=averages,
+        frozen=frozen or NothingFrozen(),
         sets=sets or {},
     )

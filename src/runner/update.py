@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from runner.gradients import Gradients, Local
 from runner.losses.terms import Loss, detached, named, total
 from runner.optim import Scheduler
+from runner.optim.momentum import momentum_of
 from runner.precision import Parts
 from runner.state import NonFiniteLoss
 
@@ -116,6 +117,11 @@ class Update:
     @property
     def learning_rate(self) -> float:
         return float(self.optimizer.param_groups[0]["lr"])
+
+    @property
+    def momentum(self) -> float | None:
+        """``momentum``, or the first of ``betas``, of the first group; None where no schedule moves it."""
+        return momentum_of(self.optimizer.param_groups[0]) if self.scheduler.moves_momentum else None
 
     def state_dict(self) -> dict[str, Any]:
         return {

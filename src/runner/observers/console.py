@@ -54,7 +54,7 @@ class Console:
 
     def logged(self, record: StepRecord) -> None:
         assert self._plan is not None, "started comes first"
-        values = aligned({**record.losses, **record.learning_rates})
+        values = aligned({**record.losses, **record.learning_rates, **record.momenta})
         remaining = self._remaining(record.step, record.elapsed_s)
         speed = f"{values}  {throughput(record)}  ETA {remaining}"
         if self._bar is not None:

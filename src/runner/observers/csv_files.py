@@ -16,10 +16,10 @@ Cell = float | int | None
 class CsvFiles:
     """``history.csv`` (a row an evaluation) and ``steps.csv`` (a row a logged step) in the run's folder.
 
-    Columns: step, epoch, the metrics or losses, the learning rates, samples_per_s, warmup_s, elapsed_s, and on a GPU
-    memory_gib. A row is on its way to the disk when the call returns. Floats are written so that ``float`` reads back
-    the same number; what was not measured is empty. A resumed run first drops the rows after the step at which it goes
-    on; one from step 0 starts the files anew.
+    Columns: step, epoch, the metrics or losses, the learning rates, the momenta that move, samples_per_s, warmup_s,
+    elapsed_s, and on a GPU memory_gib. A row is on its way to the disk when the call returns. Floats are written so
+    that ``float`` reads back the same number; what was not measured is empty. A resumed run first drops the rows after
+    the step at which it goes on; one from step 0 starts the files anew.
     Raises ``ValueError`` when the run has no folder.
     """
 
@@ -53,6 +53,7 @@ def _row(record: StepRecord | EvaluationRecord, values: Mapping[str, float]) -> 
         "epoch": record.epoch,
         **values,
         **record.learning_rates,
+        **record.momenta,
         "samples_per_s": record.samples_per_s,
         "warmup_s": record.warmup_s,
         "elapsed_s": record.elapsed_s,

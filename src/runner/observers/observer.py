@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.optim import Optimizer
 
     from runner.batch import Batch
     from runner.plan import Plan
@@ -33,6 +34,8 @@ class RunInfo:
     mean: Sequence[float] = ()  # per channel: a picture's pixels in [0, 1] are value * std + mean
     std: Sequence[float] = ()
     class_names: Sequence[str] = ()
+    optimizers: Mapping[str, Optimizer] = field(default_factory=dict)  # of each network, to look at
+    drawn: dict[tuple[int, int], Mapping[str, Tensor]] = field(default_factory=dict)  # see ``Pictures``
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class StepRecord:
     elapsed_s: float  # since training (or its resumption) began
     memory_gib: float | None = None  # peak of the device's memory; None on the CPU
     warmup_s: float = 0.0  # spent in the first two steps of a batch size: compiling, picking kernels
+    momenta: Mapping[str, float] = field(default_factory=dict)  # {"momentum": …} like the rates, if it moves
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class EvaluationRecord:
     elapsed_s: float
     memory_gib: float | None = None
     warmup_s: float = 0.0
+    momenta: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,8 @@ class _Meter:
 class Observers:
     """Tells all observers what happened. Without any, each call returns at once.
 
-    ``learning_rates`` is asked at logged steps and evaluations only: ``{"lr": …}``, the rates of the step to
-    come. Throughput counts the time of training steps; evaluations, and what observers do in them, are left out. The
+    ``learning_rates`` and ``momenta`` are asked at logged steps and evaluations only: ``{"lr": …}``, those of the step
+    to come. Throughput counts the time of training steps; evaluations, and what observers do in them, are left out. The
     first two steps of each batch size are told apart: they compile, pick kernels, get memory and record CUDA graphs.
     """
 
@@ -46,11 +46,13 @@ class Observers:
         observers: Sequence[Observer],
         plan: Plan,
         learning_rates: Callable[[], Mapping[str, float]] = dict,
+        momenta: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self._observers = tuple(observers)
         self._at_each_step = tuple(observer for observer in self._observers if isinstance(observer, StepObserver))
         self._plan = plan
         self._learning_rates = learning_rates
+        self._momenta = momenta
         self._steps = _Meter()
         self._evaluations = _Meter()
         self._began = 0.0
@@ -118,6 +120,7 @@ class Observers:
             elapsed_s=now - self._began,
             memory_gib=_peak_gib(self._device),
             warmup_s=warmup_s,
+            momenta=dict(self._momenta()),
         )
         for observer in self._observers:
             observer.evaluated(record)
@@ -160,6 +163,7 @@ class Observers:
             elapsed_s=now - self._began,
             memory_gib=_peak_gib(self._device),
             warmup_s=warmup_s,
+            momenta=dict(self._momenta()),
         )
         for observer in self._observers:
             observer.logged(record)

@@ -54,6 +54,7 @@ class Ending:
         self.steps = 0
         self.interval = schedule.interval
         self.monitor = schedule.monitor
+        self.moves_momentum = schedule.moves_momentum
 
     def step(self) -> None:
         self.schedule.step()

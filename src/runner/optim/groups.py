@@ -24,13 +24,14 @@ def build_optimizer(
     *,
     groups: Mapping[str, Mapping[str, Any]],
     decay_norms_and_biases: bool,
+    thaws: Mapping[str, object] | None = None,
 ) -> Optimizer:
     """``factory`` over the ``parameter_groups`` of ``module``; on a GPU fused, where that was left open.
 
     Raises ``ValueError`` where ``parameter_groups`` does, and for a group that sets what the optimizer does
     not have: torch would keep such a key and ignore it.
     """
-    divided = parameter_groups(module, groups=groups, decay_norms_and_biases=decay_norms_and_biases)
+    divided = parameter_groups(module, groups=groups, decay_norms_and_biases=decay_norms_and_biases, thaws=thaws)
     optimizer = keep_own_kernels(eager(factory)(divided, **fused_where_possible(factory, module)))
     for pattern, overrides in groups.items():
         for key in overrides:
@@ -43,14 +44,19 @@ def build_optimizer(
 
 
 def parameter_groups(
-    module: nn.Module, *, groups: Mapping[str, Mapping[str, Any]], decay_norms_and_biases: bool
+    module: nn.Module,
+    *,
+    groups: Mapping[str, Mapping[str, Any]],
+    decay_norms_and_biases: bool,
+    thaws: Mapping[str, object] | None = None,
 ) -> list[dict[str, Any]]:
     """The trainable parameters of ``module`` as torch optimizers take them.
 
     ``groups`` maps glob patterns of parameter names to optimizer arguments for those parameters, and to how long
     they are trained (see ``ending``); the first pattern that matches wins. Without ``decay_norms_and_biases`` biases
     and the parameters of normalisation layers get ``weight_decay`` 0, unless a pattern sets it. The parameters that no
-    pattern names come first.
+    pattern names come first. ``thaws`` says of frozen parameters when they thaw (see ``freezing``): those that differ
+    in it are groups apart, for torch's fused SGD takes all parameters of a group to have begun in the same step.
     Raises ``ValueError`` for a pattern that takes no parameter, and when nothing is to be trained.
     """
     names = [name for name, _ in module.named_parameters()]
@@ -59,13 +65,15 @@ def parameter_groups(
         if pattern not in owners.values():
             raise ValueError(_unmatched(pattern, names, groups))
     exempt = set() if decay_norms_and_biases else norms_and_biases(module)
-    ordered: dict[tuple[str | None, bool], dict[str, Any]] = {}
+    thaws = thaws or {}
+    ordered: dict[tuple[str | None, bool, str], dict[str, Any]] = {}
     for owner in (None, *groups):
         for undecayed in (False, True):
-            ordered[owner, undecayed] = {"params": [], **_arguments(groups, owner, undecayed=undecayed)}
+            for thaw in ("", *dict.fromkeys(map(str, thaws.values()))):
+                ordered[owner, undecayed, thaw] = {"params": [], **_arguments(groups, owner, undecayed=undecayed)}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            ordered[owners[name], name in exempt]["params"].append(parameter)
+            ordered[owners[name], name in exempt, str(thaws.get(name, ""))]["params"].append(parameter)
     filled = [group for group in ordered.values() if group["params"]]
     if not filled:
         raise ValueError(f"{type(module).__name__} has nothing to train: no parameter of it requires a gradient")

@@ -20,6 +20,7 @@ class Scheduler(Protocol):
 
     interval: str  # "step" or "evaluation"
     monitor: str | None  # the metric that it follows
+    moves_momentum: bool
 
     def step(self) -> None:
         """Called after each optimizer step."""
@@ -37,6 +38,7 @@ class Constant:
 
     interval = "step"
     monitor: str | None = None
+    moves_momentum = False
 
     def step(self) -> None:
         """Nothing changes."""
@@ -69,6 +71,7 @@ class Schedule:
         self.interval = checked_interval(interval)
         self.monitor = monitor
         self.scheduler = scheduler
+        self.moves_momentum: bool = getattr(scheduler, "cycle_momentum", False)  # of CyclicLR and OneCycleLR
         self._begun = False
 
     def step(self) -> None:
