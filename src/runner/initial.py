@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from runner.batch import tensors
 from runner.data.sample import BegunWithData, spread
 from runner.data.source import Splits
+from runner.models.pretrained import Pretrained
 from runner.problem import Problem
 from runner.weights_file import UnusableWeights, WeightsFile, read
 
@@ -57,6 +58,19 @@ def show_data(task: nn.Module, splits: Splits) -> None:
         images = next(tensors(spread(splits, SAMPLES)))
         for network in networks:
             network.initialise_from_data(images)
+
+
+def load_published(task: nn.Module) -> dict[str, Any]:
+    """Give each network that asks for them the weights that its library publishes; facts for the manifest.
+
+    Raises ``ValueError`` where they cannot be had.
+    """
+    networks = {name: getattr(network, "pretrained", None) for name, network in task.named_children()}
+    asked = {name: pretrained for name, pretrained in networks.items() if isinstance(pretrained, Pretrained)}
+    facts = {name: pretrained.load(task.get_submodule(name)) for name, pretrained in asked.items()}
+    for name in facts:
+        log.info("%s: %s", name, facts[name]["report"])
+    return {"pretrained": facts} if facts else {}
 
 
 def start_from(

@@ -46,6 +46,17 @@ def init_problems(cfg: DictConfig, task: nn.Module) -> list[Problem]:
     return []
 
 
+def published_problems(task: nn.Module, *, here: bool) -> list[Problem]:
+    """Networks that ask for published weights which cannot be had; unless the run is ``here``, which do not fit."""
+    from runner.models.pretrained import Pretrained
+
+    asked = [(getattr(network, "pretrained", None), network) for network in task.children()]
+    found = [
+        pretrained.problem(network, here=here) for pretrained, network in asked if isinstance(pretrained, Pretrained)
+    ]
+    return [problem for problem in found if problem is not None]
+
+
 @functools.lru_cache(maxsize=8)
 def _shapes(file: Path, _modified_ns: int, _size: int) -> WeightsFile:
     """The file without its content, so that the jobs of a sweep read it once and nothing large is kept."""
