@@ -56,15 +56,20 @@ def of_hydra(argv: Sequence[str]) -> Command:
 def of_run(command: Command, *, verb: str) -> Path:
     """The folder of a run: the one word that is neither flag nor override, which is taken out. Raises ``Refused``."""
     args = command.args
-    for flag in ("multirun", "cfg", "config_path", "config_name", "info", "shell_completion", "hydra_help"):
-        if getattr(args, flag, None):
-            raise Refused([f"--{flag.replace('_', '-')}: has no meaning for {verb}; leave it out"])
+    refuse_flags(args, verb=verb)
     folders = _folders_in(args.overrides)
     if len(folders) != 1:
         got = ", ".join(folders) or "none"
         raise Refused([f"{verb}: takes the folder of one run, got {got}; python -m runner {verb} RUN [key=value ...]"])
     args.overrides = [word for word in args.overrides if word != folders[0]]
     return run_folder(folders[0], verb=verb)
+
+
+def refuse_flags(args: argparse.Namespace, *, verb: str) -> None:
+    """Raise ``Refused`` for a flag that is for training only."""
+    for flag in ("multirun", "cfg", "config_path", "config_name", "info", "shell_completion", "hydra_help"):
+        if getattr(args, flag, None):
+            raise Refused([f"--{flag.replace('_', '-')}: has no meaning for {verb}; leave it out"])
 
 
 def _folders_in(words: Sequence[str]) -> list[str]:
@@ -156,5 +161,5 @@ def _normalised(override: str, options: Mapping[str, Mapping[str, str]]) -> str:
         return override
     own = options[group]
     choices = [own.get(choice.strip().lower(), choice) for choice in value.split(",")]
-    plain = key.lstrip("+") if group in ("experiment", "debug") else key
+    plain = key.lstrip("+") if group in ("experiment", "debug", "layout") else key
     return f"{plain}={','.join(choices)}"

@@ -27,6 +27,8 @@ verbs: check [key=value ...] [-m]                        what a command would be
        reproduce RUN [--until-epoch N] [key=value ...]   trains again elsewhere: IDENTICAL, or where not, and why
        diff RUN RUN                                      compares two runs
        inspect CHECKPOINT|RUN                            what a file of weights holds
+       find-lr [key=value ...] [steps=N]                 which learning rate suits a run; optimizer.lr=find takes it
+       find-batch-size [key=value ...]                   the largest batch that fits the GPU
        evaluate RUN [checkpoint=NAME] [key=value ...]    scores it again: by class, calibration, on other data
        archive RUN [--to DIR]                            keeps it: weights, configuration, history, checksums
        predict RUN FILES [--output PLACE] [--tiles]      what its model makes of images
@@ -48,7 +50,7 @@ RUNNER_TRACEBACK=1 shows the traceback of an error.
 
 def help_text(options: Mapping[str, Mapping[str, str]]) -> str:
     """Usage, flags, and the options of each group that ``options`` names."""
-    groups = [group for group in (*GROUPS, "experiment", "debug") if group in options]
+    groups = [group for group in (*GROUPS, "experiment", "debug", "layout") if group in options]
     own = sorted(group for group in options if group not in groups and not group.startswith("hydra"))
     lines = [USAGE, "groups and their options:"]
     for group in (*groups, *own):

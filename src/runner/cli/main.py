@@ -19,6 +19,8 @@ VERBS = (
     "evaluate",
     "experiment",
     "export",
+    "find-batch-size",
+    "find-lr",
     "inspect",
     "predict",
     "report",
@@ -26,7 +28,7 @@ VERBS = (
     "resume",
     "status",
     "trajectory",
-)  # each a module beside this one
+)  # each a module beside this one, with underscores
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +65,7 @@ def _verb(name: str, argv: Sequence[str]) -> int:
 
         print(USAGE)
         return 0
-    status: int = import_module(f"runner.cli.{name}").main(argv)
+    status: int = import_module(f"runner.cli.{name.replace('-', '_')}").main(argv)
     return status
 
 
