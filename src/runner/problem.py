@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,16 @@ class Problem:
         key, equals, value = setting.partition("=")
         text, _, remedy = told.rpartition("; ") if "; " in told else (told, "", "")
         return cls(key, value if equals else None, text, remedy)
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """What can say what stands against using it: a server that does not answer, a package that is not installed.
+
+    ``elsewhere``: the job runs on another machine, whose network is not known here.
+    """
+
+    def problems(self, *, elsewhere: bool = False) -> Sequence[Problem]: ...
 
 
 @dataclass(frozen=True)

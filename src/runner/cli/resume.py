@@ -33,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
             text = f"resume {folder}: is complete, {', '.join(asked)} would change nothing"
             raise Refused([f"{text}; trainer.epochs=<more> extends it"])
         print(f"{folder} is complete, {_ending(read_json(folder / 'status.json'))}")
+        _tell_trackers([folder])
         return 0
     register()
     config_name, overrides = saved_run.register(folder / ".hydra", command.args.overrides)
@@ -59,12 +60,21 @@ def _resume_sweep(folder: Path, command: arguments.Command) -> int:
 
     register()
     overrides = command.args.overrides
+    _tell_trackers([file.parent for file in folder.glob("*/status.json") if _is_complete(file.parent)])
     foreign = [word for word in overrides if not word.startswith(("hydra.", "hydra/"))]
     if foreign:
         text = "the jobs of a sweep are as they were frozen; change one by resuming its own folder"
         raise Refused([f"{word}: {text}" for word in foreign])
     with app.configured(command.args, str(conf_dir())) as hydra:
         return sweeps.resume(hydra, "config", folder, [*overrides, f"hydra.sweep.dir={arguments.quoted(folder)}"])
+
+
+def _tell_trackers(folders: Sequence[Path]) -> None:
+    """What trackers that were away have missed of complete runs."""
+    from runner.observers.tracking import send_rest
+
+    for line in (line for folder in folders for line in send_rest(folder)):
+        print(line)
 
 
 def _is_complete(folder: Path) -> bool:

@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from runner.observers.console import Console
     from runner.observers.csv_files import CsvFiles
+    from runner.observers.history import HistoryPictures
     from runner.observers.images import Images
+    from runner.observers.mlflow_tracker import mlflow
     from runner.observers.novelty import NoveltyPictures
     from runner.observers.observer import EvaluationRecord, Observer, Outcome, RunInfo, StepRecord
     from runner.observers.observers import Observers
     from runner.observers.profile import Profile
     from runner.observers.tensorboard import TensorBoard
+    from runner.observers.tracking import Tracking
+    from runner.observers.wandb_tracker import wandb
 
 __all__ = [
     "Console",
     "CsvFiles",
     "EvaluationRecord",
+    "HistoryPictures",
     "Images",
     "NoveltyPictures",
     "Observer",
@@ -28,12 +33,16 @@ __all__ = [
     "RunInfo",
     "StepRecord",
     "TensorBoard",
+    "Tracking",
+    "mlflow",
+    "wandb",
 ]
 
 _MODULES = {
     "Console": "console",
     "CsvFiles": "csv_files",
     "EvaluationRecord": "observer",
+    "HistoryPictures": "history",
     "Images": "images",
     "NoveltyPictures": "novelty",
     "Observer": "observer",
@@ -43,6 +52,9 @@ _MODULES = {
     "RunInfo": "observer",
     "StepRecord": "observer",
     "TensorBoard": "tensorboard",
+    "Tracking": "tracking",
+    "mlflow": "mlflow_tracker",
+    "wandb": "wandb_tracker",
 }
 
 
