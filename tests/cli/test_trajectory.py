@@ -16,7 +16,7 @@ def trajectory(terminal: Terminal, *arguments: str) -> Answer:
 def test_tables_and_pictures_go_beside_the_weights_or_elsewhere(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runner.results.report.pictures.available", lambda: False)
+    monkeypatch.setattr("runner.drawing.available", lambda: False)
     recorded(Path("sweep/net__0"))
     recorded(Path("sweep/net__1"), seed=1)
     answer = trajectory(terminal, "sweep/net__0", "--layers", "conv")

@@ -80,12 +80,27 @@ class CheckedSweeper(Sweeper):
         from runner.sweep import conduct
 
         told = getattr(self.launcher, "problems", None)
-        todo = [job for job in jobs if job.action != "skip"]
-        configs = [self._whole(folder, job.entry, number) for number, job in enumerate(todo)] if told else []
+        configs = self._configs(folder, jobs)
         of_launcher = told(configs) if told and configs else []
         elsewhere = getattr(self.launcher, "elsewhere", False)  # whether jobs run on other machines
         conduct.refuse_problems(jobs, cfgs, folder, launcher=of_launcher, uncomposed=uncomposed, elsewhere=elsewhere)
         return configs
+
+    def _configs(self, folder: Path, jobs: Sequence[Planned]) -> list[DictConfig]:
+        """The whole configurations of those that have work to do, where the launcher takes them; none elsewhere."""
+        if not hasattr(self.launcher, "problems"):
+            return []
+        todo = [job for job in jobs if job.action != "skip"]
+        return [self._whole(folder, job.entry, number) for number, job in enumerate(todo)]
+
+    def _make(self, folder: Path) -> Path:
+        """The folder of the sweep, made, under whatever number; from here on it is what the configuration says."""
+        from runner.preflight.folder import make_folder
+
+        assert self.config is not None
+        made = make_folder(folder, "hydra.sweep.dir")
+        self.config.hydra.sweep.dir = str(made)
+        return made
 
     def _freeze(self, folder: Path, entries: Sequence[Entry]) -> None:
         """Write down the jobs of the sweep, and once its settings."""

@@ -62,11 +62,12 @@ class OptunaSweeper(CheckedSweeper):
 
     def sweep(self, arguments: list[str]) -> Outcome:
         """Start the search, or go on with the one in the folder. Raises ``Refused`` before anything is written."""
+        from runner import numbering
         from runner.problem import Refused
         from runner.search import plan
 
         assert self.config is not None
-        folder = Path(self.config.hydra.sweep.dir)
+        folder = numbering.foreseen(Path(self.config.hydra.sweep.dir))
         asked = self.asked(arguments)
         before = plan.read(folder)
         if before is None:
@@ -161,7 +162,6 @@ class OptunaSweeper(CheckedSweeper):
 
     def _run(self, folder: Path, plan: Plan, *, starts: bool = False) -> Outcome:
         from runner.lock import held
-        from runner.preflight.folder import make_folder
         from runner.problem import Refused
         from runner.search import plan as plans
         from runner.search.study import Study
@@ -178,7 +178,7 @@ class OptunaSweeper(CheckedSweeper):
             self._check(folder, *self._corners(folder, plan))
         if self.check_only:
             return Outcome(folder, [], [], [_prospect(plan, self.n_trials)])
-        make_folder(folder, "hydra.sweep.dir")
+        folder, plan = self._placed(folder, plan, starts=starts)
         with held(folder):
             plans.write(folder, plan)
             study = Study(plan, folder, self._settings())
@@ -186,6 +186,14 @@ class OptunaSweeper(CheckedSweeper):
                 return self._searched(folder, plan, study)
             finally:
                 study.close()
+
+    def _placed(self, folder: Path, plan: Plan, *, starts: bool) -> tuple[Path, Plan]:
+        """The folder, made, and the search in it: of a numbered one another may have taken the number since."""
+        assert self.config is not None
+        made = self._make(Path(self.config.hydra.sweep.dir) if starts else folder)
+        if plan.storage is None or made == folder:
+            return made, plan
+        return made, replace(plan, study=str(made.absolute()))
 
     def _searched(self, folder: Path, plan: Plan, study: Study) -> Outcome:
         """Ask, run and tell until there are ``n_trials``."""

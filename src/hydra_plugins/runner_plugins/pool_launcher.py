@@ -58,8 +58,9 @@ class PoolLauncher(FrozenLauncher):
         from runner.cli.app import task_function
         from runner.sweep.pool import Pool, needed_imports, start_fork_server
 
-        start_fork_server(*IMPORTS, *needed_imports())
-        return nullcontext(Pool(task_function, self._slots([job.config for job in jobs])))
+        configs = [job.config for job in jobs]
+        start_fork_server(*IMPORTS, *needed_imports(), *_drawing(configs))
+        return nullcontext(Pool(task_function, self._slots(configs)))
 
     def _slots(self, configs: Sequence[DictConfig]) -> list[Slot]:
         return self._limits(configs).slots(_visible(configs))
@@ -68,6 +69,14 @@ class PoolLauncher(FrozenLauncher):
         from runner.sweep.slots import Limits
 
         return Limits(*self._asked, gpus_per_job=max(nproc(config) for config in configs))
+
+
+def _drawing(configs: Sequence[DictConfig]) -> tuple[str, ...]:
+    """What draws at the end of jobs, if any does: half of the time that the first picture takes is its import."""
+    from runner import drawing
+
+    draws = drawing.available() and any("history" in (config.get("logger") or {}) for config in configs)
+    return drawing.IMPORTS if draws else ()
 
 
 def _visible(configs: Sequence[DictConfig]) -> list[str]:

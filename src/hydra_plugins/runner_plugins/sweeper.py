@@ -59,16 +59,20 @@ class RunnerSweeper(CheckedSweeper):
 
         ``uncomposed`` has what is wrong with jobs that are not among them.
         """
+        from runner import numbering
         from runner.lock import held
-        from runner.preflight.folder import make_folder
         from runner.sweep import conduct, ledger
 
-        jobs = conduct.planned(entries, folder, retry_failed=self.retry_failed)
-        configs = self._check(folder, jobs, cfgs, uncomposed)
+        foreseen = numbering.foreseen(folder)
+        jobs = conduct.planned(entries, foreseen, retry_failed=self.retry_failed)
+        configs = self._check(foreseen, jobs, cfgs, uncomposed)
         if self.check_only:
-            return conduct.Outcome.of(folder, jobs)
+            return conduct.Outcome.of(foreseen, jobs)
+        folder = self._make(folder)
+        if folder != foreseen:  # another sweep has taken the number since
+            jobs = conduct.planned(entries, folder, retry_failed=self.retry_failed)
+            configs = self._configs(folder, jobs)
         todo = [job for job in jobs if job.action != "skip"]
-        make_folder(folder, "hydra.sweep.dir")
         with held(folder):
             self._freeze(folder, ledger.merged(ledger.read(folder), entries))
             try:

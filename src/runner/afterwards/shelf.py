@@ -1,16 +1,17 @@
-"""Numbers of the folders beside each other on a shelf: the next free one, also when several ask at once."""
+"""Numbers of the archives beside each other on a shelf: the next free one, also when several ask at once."""
 
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from runner import numbering
+
 NAME = "archived_v"
-NUMBERED = re.compile(rf"\.?{NAME}(\d+)(?:_|$)")
+HELD = f".{NAME}{numbering.NUMBER}"
 
 
 @contextmanager
@@ -30,19 +31,8 @@ def numbered(shelf: Path) -> Iterator[tuple[int, Path]]:
 
 
 def _claimed(shelf: Path) -> tuple[int, Path]:
-    number = 0
     while True:
-        number = max([number, *_numbers(shelf)]) + 1
-        made = shelf / f".{NAME}{number}"
-        try:
-            made.mkdir()
-        except FileExistsError:
-            continue
-        if number not in _numbers(shelf, hidden=False):
+        number, made = numbering.claimed(shelf / HELD)
+        if number not in numbering.numbers(shelf / HELD, hidden=False):
             return number, made
         made.rmdir()  # whoever had the number finished between the look and the claim
-
-
-def _numbers(shelf: Path, *, hidden: bool = True) -> list[int]:
-    names = [entry.name for entry in shelf.iterdir() if hidden or not entry.name.startswith(".")]
-    return [int(found[1]) for found in map(NUMBERED.match, names) if found]

@@ -22,8 +22,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, run_job
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 
+from runner import numbering
 from runner.cli.compose import composed
 from runner.problem import Failed, Interrupted, Refused, reason_of
 
@@ -169,7 +170,7 @@ def _executed(cfg: DictConfig, folder: Path, manner: Manner, observers: Sequence
 def checked(
     hydra: Hydra, config_name: str, overrides: list[str], manner: Manner | None = None
 ) -> tuple[DictConfig, Path]:
-    """A single run's whole configuration and its folder. Raises ``Refused`` with all that is wrong."""
+    """A single run's configuration, and the folder that it would get. Raises ``Refused`` with all that is wrong."""
     from runner.manner import Manner
     from runner.preflight import Job, check
     from runner.preflight.ranks import refuse_other_world
@@ -177,7 +178,7 @@ def checked(
     cfg = composed(lambda some: hydra.compose_config(config_name, list(some), run_mode=RunMode.RUN), overrides)
     refuse_chdir(cfg)
     HydraConfig.instance().set_config(cfg)
-    folder = Path(OmegaConf.select(cfg, "hydra.run.dir"))
+    folder = numbering.foreseen(Path(OmegaConf.select(cfg, "hydra.run.dir")))
     manner = manner or Manner()
     resumes = manner.resume
     found = check([Job.of(cfg, name=folder.name, folder=folder, overrides=overrides, resumes=resumes)])
@@ -193,10 +194,12 @@ def checked(
 def _single(hydra: Hydra, config_name: str, overrides: list[str], manner: Manner | None = None, note: str = "") -> Path:
     from runner.preflight.folder import make_folder
 
-    cfg, folder = checked(hydra, config_name, overrides, manner)
+    cfg, _ = checked(hydra, config_name, overrides, manner)
     if note:
         print(note)
-    make_folder(folder, "hydra.run.dir")
+    folder = make_folder(Path(OmegaConf.select(cfg, "hydra.run.dir")), "hydra.run.dir")
+    with read_write(cfg.hydra):
+        cfg.hydra.run.dir = str(folder)  # settled: another number may have become the next one meanwhile
     callbacks = Callbacks(cfg)
     callbacks.on_run_start(config=cfg, config_name=config_name)
     try:
@@ -208,7 +211,8 @@ def _single(hydra: Hydra, config_name: str, overrides: list[str], manner: Manner
             job_subdir_key=None,
         )
     except Interrupted as error:
-        told = f"{error}; the state is saved in {folder / 'checkpoints' / 'last.pt'}"
+        last = folder / "checkpoints" / "last.pt"
+        told = f"{error}; the state is saved in {last}" if last.is_file() else str(error)
         raise Interrupted(f"{told}; to go on: python -m runner resume {folder}") from error
     callbacks.on_run_end(config=cfg, config_name=config_name, job_return=ret)
     if ret.status != JobStatus.COMPLETED:

@@ -63,6 +63,7 @@ def register(folder: Path, overrides: Sequence[str]) -> tuple[str, list[str]]:
             *({group: choices.get(group)} for group in chosen),
             "_self_",
             *({"debug": None} for _ in range("debug" in given)),
+            {"layout": "dated"},
             {"override hydra/sweeper": "runner"},
             {"override hydra/launcher": "pool"},
             {"override hydra/job_logging": "runner"},

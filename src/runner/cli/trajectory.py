@@ -143,7 +143,7 @@ def _made(output: Path | None, run: Path, *, check: bool = False) -> Path:
 
 
 def _draws() -> bool:
-    from runner.results.report.pictures import available
+    from runner.drawing import available
 
     if not available():
         print("no pictures: they need matplotlib; install runner[report]")

@@ -23,7 +23,7 @@ configuration comes to is shown by `python -m runner --cfg job`, followed by the
 
 COLUMNS = ("key", "type", "default", "meaning")
 KINDS = {"int": "whole number", "float": "number", "bool": "true or false", "str": "text", "None": "null"}
-EXTRA_GROUPS = ("experiment", "debug")
+EXTRA_GROUPS = ("experiment", "debug", "layout")
 SEVERAL = ("metrics", "stopping", "logger")  # groups of which any number of options is chosen
 
 

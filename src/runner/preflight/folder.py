@@ -9,6 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
+from runner import numbering
 from runner.config.build import flat
 from runner.problem import Problem, Refused
 from runner.results.manifest import read_json
@@ -37,10 +38,13 @@ def unusable(folder: Path, key: str) -> Iterator[Problem]:
         yield Problem(key, folder, f"cannot be written: no permission in {nearest}", "choose another folder")
 
 
-def make_folder(folder: Path, key: str) -> None:
-    """Raises ``Refused`` when it cannot be made: asking for permission beforehand does not tell everything."""
+def make_folder(folder: Path, key: str) -> Path:
+    """``folder``; of one that ends in ``{n}`` the next, which is this process's alone.
+
+    Raises ``Refused`` when it cannot be made: asking for permission beforehand does not tell everything.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        return numbering.made(folder)
     except OSError as error:
         raise Refused([f"{key}={folder}: cannot be made: {error.strerror}; choose another folder"]) from None
 

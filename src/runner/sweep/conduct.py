@@ -115,9 +115,10 @@ class Outcome:
         return bool(self.now) and all(state.state == "completed" for state in self.now)
 
     def prospect(self) -> str:
-        """What there is to do: ``1 of 3 jobs would run: mlp__2``."""
+        """What there is to do: ``multirun/a: 1 of 3 jobs would run: mlp__2``."""
         todo = [job.entry.name for job in self.jobs if job.action != "skip"]
-        return "\n".join(self.notes) or f"{len(todo)} of {len(self.jobs)} jobs would run: {', '.join(todo)}"
+        would = f"{len(todo)} of {len(self.jobs)} jobs would run: {', '.join(todo)}"
+        return "\n".join(self.notes) or f"{self.folder}: {would}"
 
     def lines(self) -> Iterator[str]:
         """``35 of 40 runs completed, 12 of them before``, then one line for each that did not."""

@@ -21,7 +21,7 @@ WHOLE = ("models", "data", "observers", "optim", "losses", "metrics", "tasks")  
 UPON = {
     "runner.metrics.detection": "torchmetrics",
     "runner.metrics.ranking": "torchmetrics",
-}  # seconds, where it is used
+}  # seconds
 
 for name in NAMES:
     importlib.import_module(name)

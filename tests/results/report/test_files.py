@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from results.report.recorded_sweep import config, write_job, write_ledger
 
-from runner.results.report import Report, pictures, report
+from runner import drawing
+from runner.results.report import Report, report
 
 FILES = {"report.md", "report.csv", "report.runs.csv", "report.tex", "report.html"}
 
@@ -73,11 +74,23 @@ def test_pictures_are_files_and_in_the_page(tmp_path: Path) -> None:
     assert before == {file: file.read_bytes() for file in report([tmp_path]).files}
 
 
+@pytest.mark.slow
+def test_a_single_run_has_its_history(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pictures need runner[report]")
+    run = write_job(tmp_path, curve=[0.5, 0.75], valid=0.75)
+    made = report([run])
+    assert names(made, run) == FILES | {"history/loss.svg", "history/accuracy.svg"}
+    assert "<!-- best 0.75 at 2 -->" in (run / "history/accuracy.svg").read_text()
+    assert (run / "report.html").read_text().count("<svg") == 2
+    assert names(report([run], out=tmp_path / "there"), tmp_path / "there") == names(made, run)
+    assert not any(name.startswith("history/") for name in names(report([tmp_path]), tmp_path))
+
+
 def test_without_matplotlib_it_says_what_to_install_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_job(tmp_path, curve=[0.5])
-    monkeypatch.setattr(pictures, "available", lambda: False)
+    monkeypatch.setattr(drawing, "available", lambda: False)
     made = report([tmp_path])
     assert names(made, tmp_path) == FILES
     assert "pip install 'runner[report]'" in made.text()

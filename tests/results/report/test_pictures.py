@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from results.report.recorded_sweep import write_job
 
+from runner.drawing import COLOURS, GREY, LINES
 from runner.results.report.curves import curves
 from runner.results.report.findings import Findings, find
 from runner.results.report.gather import gathered
-from runner.results.report.pictures import COLOURS, DRAWN, GREY, LINES, curve_picture, score_picture
+from runner.results.report.pictures import DRAWN, curve_picture, score_picture
 
 pytest.importorskip("matplotlib", reason="pictures need runner[report]")
 

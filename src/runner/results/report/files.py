@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from runner import drawing
+from runner.durable import write_whole
+from runner.observers import history_pictures as history
+from runner.results.recorded import read_run
 from runner.results.report import pictures, terminal
 from runner.results.report.curves import curves
 from runner.results.report.findings import Findings, find
 from runner.results.report.formats import latex, markdown
-from runner.results.report.gather import gathered
+from runner.results.report.gather import Run, gathered
 from runner.results.report.page import page
 from runner.results.report.records import group_records, run_records
 
 NEEDED = "pictures need matplotlib, which is not installed: pip install 'runner[report]'"
-CURVES, SCORES = "Learning curves", "Test scores of each seed"
+CURVES, SCORES, HISTORY = "Learning curves", "Test scores of each seed", "History"
 
 
 @dataclass(frozen=True)
@@ -46,18 +49,19 @@ def report(folders: Sequence[Path], *, out: Path | None = None, draw: bool = Tru
         raise ValueError(f"{', '.join(map(str, folders))}: there is no run; name the folder of a sweep or of a run")
     out = folders[0] if out is None else out
     findings = find(runs, title=" + ".join(dict.fromkeys(_title(folder) for folder in folders)))
-    drawn, notes = _drawn(findings) if draw else ({}, [])
+    of_one_run = [run.folder for run in runs] == [folders[0]]
+    drawn, notes = _drawn(findings, of_one_run=of_one_run) if draw else ({}, [])
     findings = replace(findings, notes=[*findings.notes, *notes])
-    names = {title: [_file_name(metric) for metric in some] for title, some in drawn.items()}
+    files = {name: svg for some in drawn.values() for name, svg in some.items()}
     written = {
-        **{f"curves/{_file_name(metric)}": svg for some in drawn.values() for metric, svg in some.items()},
-        "report.md": markdown(findings, [f"curves/{name}" for some in names.values() for name in some]),
+        **files,
+        "report.md": markdown(findings, list(files)),
         "report.csv": group_records(findings),
         "report.runs.csv": run_records(findings),
         "report.tex": latex(findings),
         "report.html": page(findings, {title: list(some.values()) for title, some in drawn.items()}, out=out),
     }
-    return Report(findings, [_write(out / name, text) for name, text in written.items()])
+    return Report(findings, [write_whole(out / name, text) for name, text in written.items()])
 
 
 def _title(folder: Path) -> str:
@@ -65,27 +69,31 @@ def _title(folder: Path) -> str:
     return "/".join(folder.resolve().parts[-2:])
 
 
-def _drawn(findings: Findings) -> tuple[Mapping[str, Mapping[str, str]], Sequence[str]]:
-    """SVG by metric, by section; and what there is to say about what is missing in them."""
-    if not pictures.available():
+def _drawn(findings: Findings, *, of_one_run: bool) -> tuple[Mapping[str, Mapping[str, str]], Sequence[str]]:
+    """SVG by file, by section; and what there is to say about what is missing in them."""
+    if not drawing.available():
         return {}, [NEEDED]
+    if of_one_run:
+        return _history(findings.runs[0])
     found = curves(findings)
     learning = {
-        metric: pictures.curve_picture(metric, some, found.unit, findings.preferred)
+        _file_name(metric): pictures.curve_picture(metric, some, found.unit, findings.preferred)
         for metric, some in found.by_metric.items()
     }
-    seeds = {metric.name: pictures.score_picture(metric, findings.groups) for metric in findings.tested}
+    seeds = {_file_name(metric.name): pictures.score_picture(metric, findings.groups) for metric in findings.tested}
     return {SCORES: seeds, CURVES: learning}, found.notes
 
 
+def _history(run: Run) -> tuple[Mapping[str, Mapping[str, str]], Sequence[str]]:
+    """Of a single run: what it drew at its end, or would have drawn, and more."""
+    try:
+        evaluations = read_run(run.folder).evaluations
+    except ValueError as error:
+        return {}, [f"there is no picture: {error}"]
+    scores = {step: found.metrics for step, found in evaluations.items() if found.metrics}
+    drawn = history.pictures(history.History(scores, run.steps_per_epoch, run.valid, run.test))
+    return {HISTORY: {f"{history.FOLDER}/{metric}.svg": svg for metric, svg in drawn.items()}}, []
+
+
 def _file_name(metric: str) -> str:
-    return f"{metric.replace('/', '_')}.svg"
-
-
-def _write(path: Path, text: str) -> Path:
-    """Whole or not at all: someone may be looking while a sweep writes its report anew."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-    return path
+    return f"curves/{metric.replace('/', '_')}.svg"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
+from runner.drawing import COLOURS, GREY, INK, LINES, literal, logarithmic, svg
 from runner.results.report.curves import Curve
 from runner.results.report.findings import Metric, scores
 from runner.results.report.groups import Group
@@ -16,38 +15,8 @@ from runner.results.report.statistics import Estimate
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INK = "#262626"  # of words and axes; a page replaces it by the colour of its own text
-# Okabe and Ito's colours, told apart by colour-blind people, too; without yellow, which is faint on white
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-LINES = ("-", "--", "-.", ":")
 DRAWN = 8  # groups with a colour of their own; of more, the others are grey
-GREY = "#8c8c8c"
 LABEL_WIDTH = 30  # characters, before a group's name is broken
-STYLE = {
-    "svg.fonttype": "path",
-    "font.family": "DejaVu Sans",  # comes with matplotlib
-    "font.size": 9,
-    "axes.labelsize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.grid": True,
-    "grid.color": GREY,
-    "grid.alpha": 0.25,
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.6,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-}
-
-
-def available() -> bool:
-    return importlib.util.find_spec("matplotlib") is not None
 
 
 def curve_picture(metric: str, drawn: Sequence[Curve], unit: str, preferred: Group | None) -> str:
@@ -58,13 +27,13 @@ def curve_picture(metric: str, drawn: Sequence[Curve], unit: str, preferred: Gro
         for curve in drawn:
             _draw_curve(axes, curve, looks.get(curve.group.name))
         axes.set_xlabel(unit)
-        axes.set_ylabel(_literal(metric))
+        axes.set_ylabel(literal(metric))
         _limit(axes, drawn)
         if len(drawn) > len(looks):
             axes.plot([], [], color=GREY, linewidth=0.8, label=f"{len(drawn) - len(looks)} other groups")
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.02), borderaxespad=0, frameon=False, handlelength=2.8)
 
-    return _svg(metric, draw, width=4.1, height=2.9)
+    return svg(metric, draw, width=4.1, height=2.9)
 
 
 def score_picture(metric: Metric, groups: Sequence[Group]) -> str:
@@ -93,9 +62,9 @@ def score_picture(metric: Metric, groups: Sequence[Group]) -> str:
         axes.set_ylim(len(groups) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel(_literal(metric.name))
+        axes.set_xlabel(literal(metric.name))
 
-    return _svg(metric.name, draw, width=4.1, height=0.7 + row_height * len(groups))
+    return svg(metric.name, draw, width=4.1, height=0.7 + row_height * len(groups))
 
 
 def _looks(groups: Sequence[Group], preferred: Group | None) -> Mapping[str, tuple[str, str]]:
@@ -124,15 +93,10 @@ def _worth(found: Estimate) -> str:
     return f"n={found.n}" if math.isfinite(found.mean) or not found.n else f"n={found.n}, mean {found.mean}"
 
 
-def _literal(text: str) -> str:
-    """What stands between dollars would be a formula."""
-    return text.replace("$", r"\$")
-
-
 def _broken(name: str) -> str:
     """In several lines, if it is long: between settings, not within one."""
     lines = [""]
-    for part in _literal(name).split(", "):
+    for part in literal(name).split(", "):
         if lines[-1] and len(lines[-1]) + len(part) > LABEL_WIDTH:
             lines.append("")
         lines[-1] += f"{', ' if lines[-1] else ''}{part}"
@@ -145,25 +109,10 @@ def _limit(axes: Axes, drawn: Sequence[Curve]) -> None:
     if not means:
         return
     low, high = min(means), max(means)
-    if low > 0 and high > 100 * low:
+    if logarithmic(means):
         axes.set_yscale("log")
         reach = math.sqrt(high / low)
         axes.set_ylim(max(axes.get_ylim()[0], low / reach), min(axes.get_ylim()[1], high * reach))
     elif high > low:
         reach = (high - low) / 2
         axes.set_ylim(max(axes.get_ylim()[0], low - reach), min(axes.get_ylim()[1], high + reach))
-
-
-def _svg(title: str, draw: Callable[[Axes], None], *, width: float, height: float) -> str:
-    """``width`` and ``height`` in inches. The same numbers make the same file."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    style: Any = {**STYLE, "svg.hashsalt": title}
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(width, height))
-        draw(figure.add_subplot())
-        written = io.StringIO()
-        metadata = {"Title": title, "Date": None, "Creator": None, "Type": None, "Format": None}
-        figure.savefig(written, format="svg", bbox_inches="tight", metadata=metadata)
-    return written.getvalue()

@@ -16,6 +16,7 @@ from torch import Tensor
 from runner import digest
 from runner.afterwards.weights import weights_of
 from runner.composition import compose
+from runner.config import build
 from runner.numerics import numerics, resolve_device
 from runner.state import State
 from runner.tasks.task import Task
@@ -63,7 +64,7 @@ def scores_along(cfg: DictConfig, one: End, other: End, *, points: int, part: st
     """
     device, trainer = resolve_device(cfg.trainer.device), cfg.trainer
     with numerics(device, threads=trainer.threads, tf32=trainer.tf32, deterministic=trainer.deterministic):
-        session = compose(cfg, device=device, state=State()).session
+        session = compose(build.tentative(cfg), device=device, state=State()).session
         ends = [_complete(session.task, end) for end in (one, other)]
         found: dict[str, list[float]] = {}
         for at in torch.linspace(0.0, 1.0, points, dtype=torch.float64).tolist():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.results.report.pictures import COLOURS, GREY, INK, STYLE
+from runner.drawing import COLOURS, GREY, INK, STYLE
 from runner.results.trajectories.study import Study
 
 if TYPE_CHECKING:
