@@ -25,6 +25,9 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     # values
     ({"optimizer.lr": "???"}, ["optimizer.lr=???: has no value; set optimizer.lr=<value>"]),
     ({"optimizer.lr": "abc"}, ["optimizer.lr=abc"]),
+    ({"optimizer.lr": "fnd"}, ["optimizer.lr=fnd: must be a number; did you mean find?"]),
+    ({"optimizer.eps": "find"}, ["optimizer.eps=find: must be a number; set optimizer.eps=<value>"]),
+    ({"optimizer.lr": "find", "trainer.nproc": 2}, ["optimizer.lr=find: is looked for by one process, got 2"]),
     ({"optimizer.lr": None}, ["optimizer.lr"]),
     ({"optimizer.lr": -1}, ["optimizer=adam", "-1"]),
     ({"model.hidden": "abc"}, ["model.hidden=abc"]),
@@ -46,6 +49,11 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"trainer.evaluate_every_epochs": 1e-3}, ["trainer", "evaluation must last at least one step, got 0.001 epochs"]),
     ({"trainer.best": {"loss": "up"}}, ["trainer.best.loss=up", "must be min or max"]),
     ({"trainer.best": {"los": "min"}}, ["trainer.best.los=min", "is not measured", "did you mean loss?"]),
+    ({"trainer.keep_best": 0}, ["trainer.keep_best=0", "must be at least 1"]),
+    (
+        {"trainer.keep_best": 2, "trainer.best": {}},
+        ["trainer.keep_best=2", "names no metric; set +trainer.best.loss=min"],
+    ),
     ({"debug.samples": 0}, ["debug.samples=0", "must be at least 1"]),
     ({"debug.steps": 0}, ["debug.steps=0", "must be at least 1"]),
     ({"optimizer.lr": "${now:%S}"}, ["optimizer.lr=${now:%S}: changes from run to run"]),
@@ -109,6 +117,14 @@ def test_one_mistake_is_told_once(found: Found, values: dict[str, Any], fragment
     assert "site-packages" not in line
     assert len(line) < 400
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rate_is_not_looked_for_by_two_networks(found: Found) -> None:
+    targets = {"task": "runner.tasks.GAN", "model": "tiny.Pair", "loss": "runner.losses.Vanilla"}
+    two = {"optimizer.lr": "find"} | {group: {"_target_": target} for group, target in targets.items()}
+    said = "optimizer.lr=find: is looked for with one loss, but each of generator, discriminator has its own"
+    lines = found(two)
+    assert [line for line in lines if line.startswith(said)], lines
 
 
 @pytest.mark.parametrize(

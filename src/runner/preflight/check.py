@@ -15,6 +15,7 @@ from omegaconf import DictConfig, open_dict
 
 from runner.config import build
 from runner.preflight.disk import disk_problems, run_bytes
+from runner.preflight.finding import find_problems
 from runner.preflight.findings import Findings, Gathered
 from runner.preflight.folder import taken, unusable
 from runner.preflight.ranks import ranks_problems
@@ -109,7 +110,7 @@ def _verdict(job: Job, *, elsewhere: bool, few: bool) -> _Verdict:
     found = [*settings_problems(job.cfg, job.overrides), *ranks_problems(job.cfg)]
     if any(problem.value == "???" or "${" in str(problem.value) for problem in found):
         return _Verdict(found)
-    found += target_problems(job.cfg)
+    found += [*find_problems(job.cfg), *target_problems(build.tentative(job.cfg))]
     if any(problem.key.startswith("dataset") for problem in found):
         return _Verdict(found)
     return _tried(job.cfg, found, elsewhere=elsewhere, few=few)
@@ -126,9 +127,12 @@ def _tried(cfg: DictConfig, read: Sequence[Problem], *, elsewhere: bool, few: bo
     if splits is None:
         return _Verdict([*read, *problems])
     trial = tried(cfg, splits, clean=not read, elsewhere=elsewhere, at_once=few)
-    needed_bytes = run_bytes(trial.weights_bytes, best=len(cfg.trainer.best)) + trial.recorded_bytes
-    told = [Problem("trajectory", None, trial.recorded, "")] if trial.recorded else []
-    return _Verdict([*read, *problems, *trial.problems], trial.unchecked, needed_bytes, told)
+    checkpoints_bytes = run_bytes(trial.weights_bytes, best=len(cfg.trainer.best), keep_best=cfg.trainer.keep_best)
+    lines = {"trajectory": trial.recorded, "freeze": trial.frozen}
+    told = [Problem(key, None, line, "") for key, line in lines.items() if line]
+    return _Verdict(
+        [*read, *problems, *trial.problems], trial.unchecked, checkpoints_bytes + trial.recorded_bytes, told
+    )
 
 
 def _data(cfg: DictConfig, read: Sequence[Problem]) -> tuple[list[Problem], Splits | None]:

@@ -15,7 +15,16 @@ from runner.config.schema import CHOICES, RENAMED, Config, DebugConfig, TrainerC
 from runner.preflight.initial import init_settings_problems
 from runner.problem import Problem
 
-AT_LEAST_ONE = ("batch_size", "eval_batch_size", "micro_batches", "log_every_steps", "steps", "threads", "nproc")
+AT_LEAST_ONE = (
+    "batch_size",
+    "eval_batch_size",
+    "micro_batches",
+    "log_every_steps",
+    "steps",
+    "threads",
+    "nproc",
+    "keep_best",
+)
 POSITIVE = (
     "epochs",
     "evaluate_every_epochs",
@@ -39,6 +48,9 @@ def settings_problems(cfg: DictConfig, overrides: Sequence[str] = ()) -> list[Pr
     found = [*_unresolved(cfg), *_unread(cfg), *_doubled(overrides), *init_settings_problems(cfg)]
     if not any(problem.key.startswith(("trainer", "debug")) and problem.value == "???" for problem in found):
         found += [*_trainer(cfg.trainer), *_debug(cfg.debug)]
+    freeze = cfg.get("freeze")
+    if freeze is not None and not isinstance(freeze, DictConfig):
+        found.append(Problem("freeze", freeze, "must give epochs by pattern", "set 'freeze={features.*: 3}'"))
     return found
 
 
@@ -105,6 +117,9 @@ def _trainer(trainer: DictConfig) -> Iterator[Problem]:
     for metric, direction in plain(trainer.best).items():
         if direction not in ("min", "max"):
             yield Problem(f"trainer.best.{metric}", direction, "must be min or max", f"set trainer.best.{metric}=max")
+    if trainer.keep_best > 1 and not trainer.best:
+        text = "has nothing to choose by: trainer.best names no metric"
+        yield Problem("trainer.keep_best", trainer.keep_best, text, "set +trainer.best.loss=min")
 
 
 def _debug(debug: DictConfig) -> Iterator[Problem]:

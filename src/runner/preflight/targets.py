@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from runner.config.build import OPTIMIZER_SETTINGS, plain, signature
+from runner.config.build import FIND, OPTIMIZER_SETTINGS, RATE, plain, signature
 from runner.preflight.settings import closest
 from runner.problem import Problem
 
@@ -21,6 +21,7 @@ FACTS = {
     "metrics": {"num_classes"},
     "task": {"model", "loss"},
     "scheduler": {"optimizer", "plan"},
+    "momentum": {"plan"},
 }
 """What the composition root passes to the targets of a group by name."""
 
@@ -57,9 +58,10 @@ def _nodes(cfg: DictConfig) -> Iterator[tuple[str, Any, set[str], tuple[str, ...
             if node is not None:
                 node = plain(node) if isinstance(node, DictConfig) else node
                 yield f"{group}.{name}", node, FACTS.get(group, set()), ()
-    if cfg.trajectory is not None:
-        node = cfg.trajectory
-        yield "trajectory", plain(node) if isinstance(node, DictConfig) else node, set(), ()
+    for group in ("trajectory", "momentum"):
+        node = cfg.get(group)
+        if node is not None:
+            yield group, plain(node) if isinstance(node, DictConfig) else node, FACTS.get(group, set()), ()
     optimizer = plain(cfg.optimizer) if isinstance(cfg.optimizer, DictConfig) else cfg.optimizer
     if isinstance(optimizer, dict) and "_target_" not in optimizer and optimizer:
         for name, node in optimizer.items():
@@ -117,7 +119,8 @@ def _misfits(key: str, node: dict[str, Any], facts: set[str], ignored: tuple[str
     for name in sorted(given & set(parameters)):
         wanted = _wanted(parameters[name], node[name])
         if wanted:
-            yield Problem(f"{key}.{name}", node[name], f"must be {wanted}", f"set {key}.{name}=<value>")
+            asks = closest(str(node[name]), [FIND] if f"{key}.{name}" == RATE else [])
+            yield Problem(f"{key}.{name}", node[name], f"must be {wanted}", asks or f"set {key}.{name}=<value>")
     if "_args_" in node:
         return
     for name, parameter in parameters.items():

@@ -6,9 +6,9 @@ import functools
 import os
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from omegaconf import DictConfig
@@ -21,37 +21,40 @@ from runner.data.order import TrainingOrder
 from runner.data.placement import check_resident
 from runner.data.source import Splits
 from runner.losses.targets import uneven
-from runner.metrics import Metrics
 from runner.numerics import resolve_device
-from runner.optim import Scheduler
+from runner.optim import Scheduler, freezing
 from runner.plan import Plan
 from runner.preflight.causes import for_any, lacks_content, limited, obstacle
-from runner.preflight.initial import init_problems
+from runner.preflight.finding import network_problems
+from runner.preflight.initial import init_problems, published_problems
+from runner.preflight.loggers import logger_problems
+from runner.preflight.measured import (
+    best_problems,
+    followed_problems,
+    measured,
+    metric_problems,
+    pace_problems,
+    training_losses,
+)
 from runner.preflight.ranks import world_size_of
-from runner.preflight.settings import closest
 from runner.preflight.step import Recorder, contents, example, one_step, smallest_batch, watched
 from runner.problem import Problem
 from runner.tasks.task import Task
 from runner.trajectory.recorder import Recorder as TrajectoryRecorder
-from runner.update import loss_label
 
 T = TypeVar("T")
 
 SAMPLES = 2
 SMALL_BYTES = 2**26  # of weights: with these a step on the CPU takes tenths of a second
 SMALL_EXAMPLE = 3 * 128 * 128  # numbers
-ENDING = {f"runner.optim.schedulers.{name}" for name in ("cosine", "linear", "one_cycle")}
-NO_CLASSES = ("boxes", "image", "tokens")  # outputs
-OF_CLASSES = {
-    f"runner.metrics.{name}" for name in ("accuracy", "top5", "precision", "recall", "f1", "confusion_matrix")
-}
 
 
 class Trial:
     """Collects what goes wrong when the parts of a configuration are built and used once, and what cannot be told."""
 
     def __init__(self, cfg: DictConfig, splits: Splits, *, elsewhere: bool = False) -> None:
-        self.cfg = cfg
+        self.cfg = build.tentative(cfg)
+        self.asked = cfg
         self.splits = splits
         self.problems: list[Problem] = []
         self.unchecked: list[Problem] = []
@@ -59,6 +62,8 @@ class Trial:
         self.untraceable = False
         self.weights_bytes = self.recorded_bytes = 0
         self.recorded = ""  # what a trajectory comes to, in words
+        self.frozen = ""  # what is frozen, and for how long
+        self._elsewhere = elsewhere
         self._runs_on_cpu = not elsewhere and _is_cpu(cfg.trainer.device)
 
     def run(self, *, at_once: bool = False) -> None:
@@ -93,19 +98,22 @@ class Trial:
         if augmentation is not None:
             self._try("augmentation", lambda: check_changes(augmentation, self.splits.spec))
             self._try("trainer", lambda: check_resident(self.cfg.trainer.resident, augmentation))
+        observed = functools.partial(logger_problems, elsewhere=self._elsewhere)
         for name, node in self.cfg.logger.items():
             if node is not None:
-                self._try(f"logger.{name}", functools.partial(build.instantiate, node))
+                self.problems += self._try(f"logger.{name}", functools.partial(observed, str(name), node)) or []
         plan = self.plan()
         with torch.device(self.device):
             task = self._task()
         if task is not None:
             self.weights_bytes = sum(tensor.nbytes for tensor in (*task.parameters(), *task.buffers()))
-            self.problems += init_problems(self.cfg, task)
+            published = functools.partial(published_problems, task, here=not self._elsewhere)
+            self.problems += self._try("model", published) or []
+            self.problems += [*init_problems(self.cfg, task), *network_problems(self.asked, list(task.networks()))]
             self._trajectory(task, plan)
             names = self._step(task, plan)
             if names is not None:
-                self._names(names)
+                self.problems += best_problems(self.cfg.trainer.best, names)
 
     def _trajectory(self, task: Task, plan: Plan | None) -> None:
         """What recording weights comes to, or what stands against it."""
@@ -168,6 +176,7 @@ class Trial:
             schedule = build.scheduler_factory(self.cfg, plan)
             made = self._try("scheduler", lambda: [schedule(optimizer) for optimizer in optimizers.values()])
             schedules = made or []
+            self._freeze(task, plan, optimizers)
         trainer = self.cfg.trainer
         together = world_size_of(trainer.nproc)
         if uneven(getattr(task, "loss", None), ignoring=self.splits.ignore_index is not None):
@@ -183,23 +192,19 @@ class Trial:
             return None
         names = set(recorder.means) | self._measured(recorder, task)
         names |= {f"{of_set}/{name}" for of_set in self.splits.sets.get("valid", ()) for name in names}
-        networks = task.networks()
-        alone = len(networks) == 1
-        losses = [
-            loss_label(name, alone=alone, term=term) for name in networks for term in ("loss", *recorder.terms[name])
-        ]
-        rates = ["lr"] if alone else [f"lr/{name}" for name in networks]
-        self._monitors(schedules, [*(f"valid/{name}" for name in sorted(names)), *losses], rates)
-        self._paces(recorder)
+        shown = [*(f"valid/{name}" for name in sorted(names)), *training_losses(task, recorder)]
+        self.problems += followed_problems(self._followed(schedules), names=shown, task=task)
+        self.problems += pace_problems(self.cfg.scheduler, recorder.steps)
         return names
 
-    def _paces(self, recorder: Recorder) -> None:
-        """A schedule counts the steps of its optimizer; one that ends with the run must not take several a batch."""
-        target, settings = self.cfg.scheduler["_target_"], self.cfg.scheduler
-        often = [f"{name} takes {count} steps" for name, count in recorder.steps.items() if count > 1]
-        if often and target in ENDING and settings.get("interval", "step") == "step":
-            text = f"would end long before the run: {' and '.join(often)} on each batch"
-            self.problems.append(Problem("scheduler", target.rpartition(".")[2], text, "set scheduler=constant"))
+    def _freeze(self, task: Task, plan: Plan, optimizers: Mapping[str, torch.optim.Optimizer]) -> None:
+        """What is frozen in the first step is so from here on."""
+        until = build.frozen_until(self.cfg)
+        found = self._try("freeze", lambda: list(freezing.faults(task, until, plan=plan, optimizers=optimizers)))
+        self.problems += found or []
+        if until and found == []:
+            self.frozen = freezing.told(task, until, plan=plan)
+            build.build_frozen(self.cfg, task, plan).begin(0)
 
     def _used(self, task: Task, samples: int) -> Recorder:
         """Of one step on the device; on the CPU whatever the samples hold."""
@@ -212,47 +217,23 @@ class Trial:
             return step(example(self.splits, "meta", samples))
         return for_any(step, contents(self.splits, samples, self.cfg.trainer.batch_size))
 
-    def _monitors(self, schedules: list[Scheduler], measured: list[str], rates: list[str]) -> None:
-        """What schedules and rules that end training follow must be measured, or for a rule be a learning rate."""
+    def _followed(self, schedules: Iterable[Scheduler]) -> set[tuple[str, str | None]]:
+        """By key what schedules and rules that end training follow."""
         followed = {("scheduler.monitor", schedule.monitor) for schedule in schedules}
         for name, node in self.cfg.stopping.items():
             rule = None if node is None else self._try(f"stopping.{name}", functools.partial(build.instantiate, node))
             followed.add((f"stopping.{name}.monitor", getattr(rule, "monitor", None)))
-        for key, monitor in sorted(followed, key=str):
-            known = measured if key.startswith("scheduler") else [*measured, *rates]
-            if monitor is not None and monitor not in known:
-                text = f"is not measured; there are: {', '.join(known)}"
-                self.problems.append(Problem(key, monitor, text, closest(monitor, known)))
+        return followed
 
     def _measured(self, recorder: Recorder, task: Task) -> set[str]:
         names: set[str] = set()
         for name, node in self.cfg.metrics.items():
-            if not recorder.given or (task.output in NO_CLASSES and node.get("_target_") in OF_CLASSES):
-                text = f"measures nothing that {type(task).__name__} gives"
-                self.problems.append(Problem(f"metrics.{name}", None, text, f"take {name} out of metrics=[…]"))
-                continue
-
-            ignored = self.splits.ignore_index
-            if ignored is not None and node.get("ignore_index", ignored) != ignored:
-                text, remedy = "counts labels that do not count", f"set metrics.{name}.ignore_index={ignored}"
-                self.problems.append(Problem(f"metrics.{name}.ignore_index", node.ignore_index, text, remedy))
-                continue
-
-            def measure(name: str = str(name), node: Any = node) -> dict[str, float]:
-                metric = Metrics({name: build.instantiate(node, **self.splits.measured())})
-                for given in recorder.given:
-                    metric.update(*(torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu") for tensor in given))
-                return metric.compute()
-
-            names |= set(self._try(f"metrics.{name}", measure) or ())
+            found = metric_problems(name, node, recorder=recorder, task=task, splits=self.splits)
+            self.problems += found
+            if not found:
+                measure = functools.partial(measured, str(name), node, recorder=recorder, splits=self.splits)
+                names |= set(self._try(f"metrics.{name}", measure) or ())
         return names
-
-    def _names(self, names: set[str]) -> None:
-        for metric, direction in self.cfg.trainer.best.items():
-            if metric not in names:
-                text = f"is not measured; there are: {', '.join(sorted(names))}"
-                remedy = closest(metric, names) or f"take it out with ~trainer.best.{metric}"
-                self.problems.append(Problem(f"trainer.best.{metric}", direction, text, remedy))
 
 
 def describe(error: Exception) -> str:
