@@ -15,8 +15,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+TOURED = (ROOT / "README.md").read_text(encoding="utf-8")
+TOUR = TOURED.partition("## A tour\n")[2].partition("\n## ")[0]  # run as it stands, by test_tour
+README = TOURED.replace(TOUR, "")
 SMALL = ["debug.samples=16", "debug.steps=1", "trainer.batch_size=4", "trainer.workers=0"]
+MAIN_JOB = ["model=vgg16", "seed=0,1,2", "-m"]  # a minute; test_command runs it
 LONG = {"-c": "--constraint", "-e": "--editable"}
 
 DRIVER = """
@@ -47,8 +50,8 @@ class Command:
         return self.words[:3] == ["python", "-m", "runner"]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def commands() -> list[Command]:
@@ -72,9 +75,11 @@ def recipes() -> list[list[str]]:
     return [shlex.split(line) for line in makefile.splitlines() if line.startswith("\t")]
 
 
-def takes_settings(arguments: list[str]) -> bool:
-    """A run or a sweep that is started, or a run that is done again; reports take none, a sweep is frozen."""
-    return arguments[:1] not in (["diff"], ["status"], ["report"]) and arguments[:2] != ["resume", "SWEEP"]
+def shortening(arguments: list[str]) -> list[str]:
+    """Of a run or a sweep that is started, or a run that is done again; reports take none, a sweep is frozen."""
+    if arguments[:1] in (["diff"], ["status"], ["report"]) or arguments[:2] == ["resume", "SWEEP"]:
+        return []
+    return [*SMALL, *(["hydra.sweeper.n_trials=2"] if "hydra/sweeper=optuna" in arguments else [])]
 
 
 def test_every_command_is_run_or_compared_with_the_makefile() -> None:
@@ -122,10 +127,10 @@ def test_the_loop_is_one_hop_away() -> None:
 def test_every_command_of_the_runner_works(tmp_path: Path) -> None:
     """All in one process, which imports torch once; each made short. RUN is the first run, RUN_B the last."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    given = [command for command in commands() if command.runs]
     jobs = [
-        {"env": command.env, "argv": [*command.words[3:], *(SMALL if takes_settings(command.words[3:]) else [])]}
-        for command in given
+        {"env": command.env, "argv": [*command.words[3:], *shortening(command.words[3:])]}
+        for command in commands()
+        if command.runs and command.words[3:] != MAIN_JOB
     ]
     env = {**os.environ, "PYTHONPATH": str(ROOT / "examples")}
     try:
@@ -143,7 +148,7 @@ def test_every_command_of_the_runner_works(tmp_path: Path) -> None:
         assert [answer for answer in answers if answer["status"] != 0] == [], done.stderr
         single, swept = ({run.name for run in tmp_path.glob(f"{kind}/*/*/*__*")} for kind in ("outputs", "multirun"))
         assert {"lenet__0", "lenet__1", "cae__0", "resnet18_small__0", "unet__0", "tiny_net__0"} <= single
-        assert {"vgg16__0", "vgg16__1", "vgg16__2", "resnet18_small__0__lr=0.01", "tiny_net__1__width=8"} <= swept
+        assert {"mlp__0", "mlp__1", "resnet18_small__0__lr=0.01", "tiny_net__1__width=8"} <= swept
     finally:
         shutil.rmtree(tmp_path / "outputs", ignore_errors=True)  # the checkpoints of the large models
         shutil.rmtree(tmp_path / "multirun", ignore_errors=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 CELL = 44  # pixels; of tables without numbers NARROW
 NARROW = 8
 NUMBERED = 20  # classes at most
+LINE = 14  # pixels, of a line of text
 FULL = (8, 48, 107)  # of a row's whole
 INK = (40, 40, 40)
 
@@ -32,7 +33,7 @@ def heat_map(table: Tensor, *, names: Sequence[str] = ()) -> Tensor:
     image = Image.new("RGB", (1, 1))
     labels = [names[index] if len(names) == len(values) else str(index) for index in range(len(values))]
     draw = ImageDraw.Draw(image)
-    margin = 24 + (int(max(draw.textlength(label) for label in labels)) if named else 0)
+    margin = 24 + (max(LINE, *(int(draw.textlength(label)) for label in labels)) if named else 0)
     side = margin + cell * len(values) + 1
     image = Image.new("RGB", (side, side), "white")
     draw = ImageDraw.Draw(image)
@@ -74,6 +75,6 @@ def _axes(image: Image.Image, margin: int) -> None:
 
     middle = (margin + image.width) // 2
     ImageDraw.Draw(image).text((middle, 4), "predicted", fill=INK, anchor="ma")
-    upright = Image.new("RGB", (image.height, 14), "white")
+    upright = Image.new("RGB", (image.height, LINE), "white")
     ImageDraw.Draw(upright).text((image.height - middle, 1), "true", fill=INK, anchor="ma")
     image.paste(upright.rotate(90, expand=True), (2, 0))
