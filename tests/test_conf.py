@@ -125,6 +125,11 @@ def test_schedulers(option: str, tmp_path: Path) -> None:
     assert trained(composed(*SMALL, *SHORT, "model=mlp", "model.hidden=[8]", f"scheduler={option}"), tmp_path)
 
 
+@pytest.mark.parametrize("option", options("momentum"))
+def test_momenta(option: str, tmp_path: Path) -> None:
+    assert trained(composed(*SMALL, *SHORT, "model=mlp", "model.hidden=[8]", f"momentum={option}"), tmp_path)
+
+
 @pytest.mark.parametrize("option", options("stopping"))
 def test_stopping(option: str, tmp_path: Path) -> None:
     assert trained(composed(*SMALL, *SHORT, "model=mlp", "model.hidden=[8]", f"stopping={option}"), tmp_path)
@@ -176,13 +181,20 @@ def test_augmentations(option: str, tmp_path: Path) -> None:
     assert trained(composed(*SMALL, *SHORT, "model=mlp", "model.hidden=[8]", f"augmentation={option}"), tmp_path)
 
 
-@pytest.mark.parametrize("option", options("logger"))
+TRACKERS = {"mlflow": "tracking_uri=sqlite:///{folder}/mlflow.db", "wandb": "mode=offline"}  # without a network
+
+
+@pytest.mark.parametrize(
+    "option", [pytest.param(o, marks=pytest.mark.slow if o in TRACKERS else ()) for o in options("logger")]
+)
 def test_loggers(option: str, tmp_path: Path) -> None:
     task = NOVEL if option in OF_RANKS else ["task=reconstruction", "model.channels=[4]"]
-    cfg = composed(*SMALL, *SHORT, *task, f"logger=[{option}]")
+    where = [f"logger.{option}.{TRACKERS[option].format(folder=tmp_path)}"] if option in TRACKERS else []
+    cfg = composed(*SMALL, *SHORT, *task, f"logger=[{option}]", *where, "trainer.evaluate_every_steps=1")
     assert trained(cfg, tmp_path)
     left = {"csv": "history.csv", "tensorboard": "tensorboard", "images": "images", "console": "status.json"}
-    left["novelty"] = "images/novelty_roc.png"
+    left |= {"history": "history/loss.svg", "novelty": "images/novelty_roc.png"}
+    left |= {"mlflow": "mlruns/runner", "wandb": "tracking/wandb"}
     assert (tmp_path / left[option]).exists()
 
 

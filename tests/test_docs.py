@@ -78,6 +78,7 @@ def commands(files: Iterable[Path]) -> Iterator[list[str]]:
                 yield shlex.split(found[1], comments=True)
 
 
+OF_VERBS = ("-", "checkpoint=", "device=", "from_lr=", "to_lr=", "steps=", "margin_fraction=")
 REFERENCE = ROOT / "docs" / "config.md"  # its hundred commands take half a minute
 
 
@@ -95,7 +96,7 @@ def test_commands_compose(files: list[Path], at_least: int) -> None:
     seen = 0
     with shipped():
         for words in commands(files):
-            overrides = [word for word in words if "=" in word and not word.startswith(("-", "checkpoint=", "device="))]
+            overrides = [word for word in words if "=" in word and not word.startswith(OF_VERBS)]
             if "--config-path" in words or not overrides:
                 continue
             sweeps = [override.is_sweep_override() for override in parser.parse_overrides(overrides)]

@@ -15,11 +15,13 @@ FILES = sorted(SOURCE.glob("**/*.py"))
 
 LAYERS = (
     {"problem", "batch", "plan", "state", "randomness", "precision", "ranks", "gradients", "numerics", "interrupt"}
-    | {"digest", "durable", "lock", "manner", "redirect", "stopping", "averages", "tiles"}
+    | {"digest", "durable", "lock", "manner", "redirect", "stopping", "averages", "tiles", "best_files"}
+    | {"drawing", "numbering"}
     | {"models", "losses", "optim", "metrics", "data"},
     {"tasks", "update", "checkpoint", "observers", "trajectory", "weights_file", "initial"},
     {"loop", "session", "standalone", "trace", "determinism"},
-    {"run", "launch", "torchrun", "composition", "afterwards", "search", "sweep", "results", "preflight", "config"},
+    {"run", "launch", "torchrun", "composition", "afterwards", "finding", "search", "sweep", "results"}
+    | {"preflight", "config"},
     {"__main__", "cli", "hydra_plugins"},
 )
 LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
@@ -27,7 +29,9 @@ FRAMEWORKS = {"hydra", "omegaconf", "argparse", "hydra_plugins"}  # which layers
 TORCH_FREE = (
     "runner",
     "runner.lock",
+    "runner.drawing",
     "runner.manner",
+    "runner.numbering",
     "runner.problem",
     "runner.torchrun",
     "runner.afterwards.archiving",
@@ -43,6 +47,8 @@ TORCH_FREE = (
     "runner.cli.evaluate",
     "runner.cli.experiment",
     "runner.cli.export",
+    "runner.cli.find_batch_size",
+    "runner.cli.find_lr",
     "runner.cli.inspect",
     "runner.cli.predict",
     "runner.cli.report",
@@ -62,7 +68,14 @@ TORCH_FREE = (
     "runner.data.sources",
     "runner.data.spec_record",
     "runner.data.vocabulary",
+    "runner.finding.batch_size",
+    "runner.finding.curve",
+    "runner.observers.mlflow_tracker",
+    "runner.observers.sending",
+    "runner.observers.tracking",
+    "runner.observers.wandb_tracker",
     "runner.preflight.check",
+    "runner.preflight.finding",
     "runner.preflight.folder",
     "runner.preflight.initial",
     "runner.preflight.ranks",

@@ -21,7 +21,7 @@ from runner.losses import BinaryCrossEntropy, CrossEntropy, Dice, LeastSquares, 
 from runner.metrics import Metrics
 from runner.models import CAE, AttentionSeq2Seq
 from runner.observers.observer import Observer, RunInfo
-from runner.optim import Scheduler, schedulers
+from runner.optim import Freezing, Scheduler, schedulers
 from runner.plan import Plan
 from runner.precision import Precision
 from runner.randomness import Randomness
@@ -236,6 +236,7 @@ def session(
     steps: int = 14,
     observers: Sequence[Observer] = (),
     best: Mapping[str, str] | None = None,
+    keep_best: int = 1,
     seed: int = 0,
     task: Task | None = None,
     augmentation: Augmentation | None = None,
@@ -245,6 +246,7 @@ def session(
     metrics: Metrics | None = None,
     parts: Splits | None = None,
     ema_decay: float | None = None,
+    freeze: Mapping[str, float | None] | None = None,
 ) -> Session:
     """A training that is ready to start, or to go on where ``folder`` left it."""
     task, ranks = task or task_of(kind), ranks or Alone()
@@ -271,7 +273,8 @@ def session(
         clip_norm=1.0,
         ranks=ranks,
     )
-    state = State(directions={f"valid/{name}": which for name, which in (best or {}).items()})  # type: ignore[misc]
+    directions = {f"valid/{name}": which for name, which in (best or {}).items()}
+    state = State(directions, keep_best)  # type: ignore[arg-type]
     made = assemble(
         task,
         data,
@@ -288,11 +291,13 @@ def session(
         ranks=ranks,
         sets=parts.sets,
         ema_decay=ema_decay,
+        frozen=Freezing(task, freeze, plan=plan) if freeze else None,
     )
     ranks.hears(state)
     if isinstance(made.checkpoints, FolderCheckpoints):
         made.checkpoints.restore()
-    made.observers.started(RunInfo(kind, folder, task, plan, state.step, sample=next(data.part("valid"))))
+    sample = next(data.part("valid"))
+    made.observers.started(RunInfo(kind, folder, task, plan, state.step, sample=sample, optimizers=optimizers))
     return made
 
 

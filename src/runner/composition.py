@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from runner import digest
+from runner import digest, initial
 from runner.batch import Batch, tensors
 from runner.config import build
 from runner.config.identity import identity
@@ -46,8 +46,14 @@ def compose(
     observers: Sequence[Observer] = (),
     checkpoints_folder: Path | None = None,
     ranks: Ranked | None = None,
+    found: Mapping[str, Any] | None = None,
 ) -> Composed:
-    """Build all that ``cfg`` describes, for one of ``ranks``. Nothing is restored, and nothing written."""
+    """Build all that ``cfg`` describes, for one of ``ranks``. Nothing is restored, and nothing written.
+
+    ``found`` are values by dotted key for what ``cfg`` leaves to be found. They follow from it, so they are no part of
+    the identity that checkpoints keep.
+    """
+    asked, cfg = identity(cfg), build.with_values(cfg, found) if found else cfg
     trainer, ranks = cfg.trainer, ranks or Alone()
     randomness = Randomness(cfg.seed)
     splits = build.load_splits(cfg)
@@ -78,13 +84,30 @@ def compose(
         stopping=Rules(build.build_stopping(cfg)),
         observers=observers,
         checkpoints_folder=checkpoints_folder,
-        identity={**identity(cfg), "trainer.precision": precision.name, "the data's sha256": splits.digest},
+        identity={**asked, "trainer.precision": precision.name, "the data's sha256": splits.digest},
         save_every_s=trainer.save_every_s,
         ema_decay=trainer.ema_decay,
+        frozen=build.build_frozen(cfg, task, budget),
         ranks=ranks,
         sets=splits.sets,
     )
     return Composed(session, splits, data, data.first("valid"))
+
+
+def first_weights(cfg: DictConfig, made: Composed) -> dict[str, Any]:
+    """What weights begin with besides random numbers: the data, what a library publishes, and then a file, which wins.
+
+    What the manifest says.
+    """
+    task = made.session.task
+    initial.show_data(task, made.splits)
+    facts = initial.load_published(task)
+    for loaded in facts.get("pretrained", {}).values():
+        print(loaded["report"])
+    if cfg.init_from is not None:
+        facts |= initial.start_from(task, cfg.init_from, prefix=cfg.init_prefix, pattern=cfg.init_pattern)
+        print(facts["init"]["report"])
+    return facts
 
 
 def compile_networks(task: Task, mode: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from runner import digest, initial
+from runner import digest
 from runner.checkpoint import FolderCheckpoints, NotSaved
-from runner.composition import Composed, compile_networks, compose, facts, facts_of_the_start
+from runner.composition import Composed, compile_networks, compose, facts, facts_of_the_start, first_weights
 from runner.config import build
+from runner.finding import rate
 from runner.interrupt import stops_on_signals
 from runner.manner import Manner
 from runner.numerics import numerics, resolve_device
@@ -103,7 +104,8 @@ def _numerics(cfg: DictConfig, device: torch.device, manner: Manner) -> Abstract
 
 
 def _state(cfg: DictConfig) -> State:
-    return State(directions={f"valid/{metric}": which for metric, which in cfg.trainer.best.items()})
+    directions = {f"valid/{metric}": which for metric, which in cfg.trainer.best.items()}
+    return State(directions, cfg.trainer.keep_best)
 
 
 def _record_failure(record: RunRecord, state: State, error: BaseException) -> None:
@@ -213,7 +215,8 @@ def _started(
 ) -> Session:
     """All that ``cfg`` describes, at the first step or where the newest checkpoint stands; observers are told."""
     watching = [digests.Digests(), *build.build_observers(cfg), *observers]
-    made = _made(cfg, record.folder, device, state, manner, watching, ranks)
+    found = rate.found(cfg, record, device=device)
+    made = _made(cfg, record.folder, device, state, manner, watching, ranks, found)
     session = made.session
     if not (manner.resume and _checkpoints(session).restore() is not None):
         _begin(cfg, made, record)
@@ -233,6 +236,7 @@ def _made(
     manner: Manner,
     observers: Sequence[Observer],
     ranks: Ranked,
+    found: Mapping[str, Any] | None = None,
 ) -> Composed:
     made = compose(
         cfg,
@@ -241,6 +245,7 @@ def _made(
         observers=observers,
         checkpoints_folder=folder / "checkpoints",
         ranks=ranks,
+        found=found,
     )
     made.session.plan = made.session.plan.until(manner.until_steps)
     made.session.stopping.rules.update(pruning.rules_of(folder))
@@ -249,19 +254,10 @@ def _made(
 
 def _begin(cfg: DictConfig, made: Composed, record: RunRecord) -> None:
     task = made.session.task
-    record.manifest |= _first_weights(cfg, made)
+    record.manifest |= first_weights(cfg, made)
     record.manifest |= facts_of_the_start(made)
+    made.session.frozen.begin(0)
     (record.folder / "summary.txt").write_text(layer_table(task, made.sample, samples=SAMPLES))
-
-
-def _first_weights(cfg: DictConfig, made: Composed) -> dict[str, Any]:
-    """What weights begin with besides random numbers: the data, and then a file, which wins."""
-    initial.show_data(made.session.task, made.splits)
-    if cfg.init_from is None:
-        return {}
-    facts = initial.start_from(made.session.task, cfg.init_from, prefix=cfg.init_prefix, pattern=cfg.init_pattern)
-    print(facts["init"]["report"])
-    return facts
 
 
 def _examined(cfg: DictConfig, record: RunRecord, device: torch.device) -> dict[str, float]:
@@ -269,8 +265,8 @@ def _examined(cfg: DictConfig, record: RunRecord, device: torch.device) -> dict[
     from runner import determinism
 
     def make() -> Session:
-        made = compose(cfg, device=device, state=State())
-        _first_weights(cfg, made)
+        made = compose(build.tentative(cfg), device=device, state=State())
+        first_weights(cfg, made)
         compile_networks(made.session.task, cfg.trainer.compile)
         return made.session
 
@@ -290,9 +286,10 @@ def _info(cfg: DictConfig, record: RunRecord, made: Composed) -> RunInfo:
         plan=session.plan,
         first_step=session.state.step,
         config_text=OmegaConf.to_yaml(cfg, resolve=True),
-        hparams=build.flat(cfg),
+        hparams=build.flat(cfg) | record.manifest.get("found", {}),
         sample=made.sample,
         mean=made.splits.mean,
         std=made.splits.std,
         class_names=made.splits.class_names,
+        optimizers={name: update.optimizer for name, update in session.updates.items()},
     )

@@ -103,7 +103,7 @@ def evaluate(
     device = resolve_device(trainer.device)
     threads = manifest.get("threads") if trainer.threads is None else trainer.threads
     with numerics(device, threads=threads, tf32=trainer.tf32, deterministic=trainer.deterministic):
-        made = compose(cfg, device=device, state=State())
+        made = compose(build.tentative(cfg), device=device, state=State())
         session = made.session
         fill(session.task, weights)
         session.averages = NoAverages()  # the weights are what is to be scored

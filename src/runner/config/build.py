@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 if TYPE_CHECKING:
     import torch
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
     from runner.data.source import AnySpec, Source, Splits
     from runner.metrics import Metrics
     from runner.observers.observer import Observer
-    from runner.optim import Scheduler
+    from runner.optim import Frozen, Scheduler
     from runner.plan import Plan
     from runner.ranks import Ranked
     from runner.stopping import Stopping
     from runner.tasks.task import Task
 
 OPTIMIZER_SETTINGS = ("groups", "decay_norms_and_biases")  # ours, not arguments of the optimizer's target
+RATE, FIND = "optimizer.lr", "find"  # the word asks for the value that a range test suggests
+STAND_IN_LR = 1e-3
 
 
 def instantiate(node: Any, /, *args: Any, **facts: Any) -> Any:
@@ -61,6 +64,25 @@ def plain(node: Any) -> dict[str, Any]:
     content = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else dict(node)
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
+
+
+def finds_rate(cfg: DictConfig) -> bool:
+    """Whether the run looks for its learning rate before it trains."""
+    return isinstance(cfg.optimizer, DictConfig) and bool(cfg.optimizer.get("lr") == FIND)
+
+
+def with_values(cfg: DictConfig, values: Mapping[str, Any]) -> DictConfig:
+    """A copy that has other values, or new ones, at dotted keys."""
+    changed = copy.deepcopy(cfg)
+    with read_write(changed), open_dict(changed):
+        for key, value in values.items():
+            OmegaConf.update(changed, key, value, merge=False, force_add=True)
+    return changed
+
+
+def tentative(cfg: DictConfig) -> DictConfig:
+    """With a number in the place of ``find``: all can be built from it, but nothing trained."""
+    return with_values(cfg, {RATE: STAND_IN_LR}) if finds_rate(cfg) else cfg
 
 
 def build_source(dataset: Any) -> Source:
@@ -150,9 +172,9 @@ def build_optimizers(cfg: DictConfig, task: Task) -> dict[str, torch.optim.Optim
 
     Raises ``ValueError`` for a network without a description.
     """
-    from runner.optim import build_optimizer
+    from runner.optim import build_optimizer, thaw_epochs
 
-    built = {}
+    built, thaws = {}, thaw_epochs(task, frozen_until(cfg))
     for name, network in task.networks().items():
         node = cfg.optimizer if "_target_" in cfg.optimizer else cfg.optimizer.get(name)
         if node is None:
@@ -166,19 +188,35 @@ def build_optimizers(cfg: DictConfig, task: Task) -> dict[str, torch.optim.Optim
             network,
             groups=ours.get("groups") or {},
             decay_norms_and_biases=ours.get("decay_norms_and_biases", True),
+            thaws={key.removeprefix(f"{name}."): epoch for key, epoch in thaws.items() if key.startswith(f"{name}.")},
         )
     return built
 
 
 def scheduler_factory(cfg: DictConfig, plan: Plan) -> Callable[[torch.optim.Optimizer], Scheduler]:
     """Makes the schedule of an optimizer; a bare torch scheduler advances once a step."""
-    from runner.optim import ending, wrap
+    from runner.optim import ending, with_momentum, wrap
 
     def schedule(optimizer: torch.optim.Optimizer) -> Scheduler:
         built = instantiate(cfg.scheduler, optimizer, plan=plan)
-        return ending(built if hasattr(built, "evaluated") else wrap(built), optimizer, plan=plan)
+        made = built if hasattr(built, "evaluated") else wrap(built)
+        if cfg.get("momentum") is not None:
+            made = with_momentum(made, optimizer, instantiate(cfg.momentum, plan=plan), plan=plan)
+        return ending(made, optimizer, plan=plan)
 
     return schedule
+
+
+def build_frozen(cfg: DictConfig, task: Task, plan: Plan) -> Frozen:
+    from runner.optim import Freezing, NothingFrozen
+
+    until = frozen_until(cfg)
+    return Freezing(task, until, plan=plan) if until else NothingFrozen()
+
+
+def frozen_until(cfg: DictConfig) -> dict[str, Any]:
+    """By pattern of names the epoch at which parameters thaw, None for never; empty where all are trained."""
+    return plain(cfg.get("freeze") or {})
 
 
 def build_metrics(cfg: DictConfig, splits: Splits, ranks: Ranked | None = None) -> Metrics:
@@ -200,6 +238,7 @@ def build_augmentation(cfg: DictConfig) -> Augmentation:
 
 def build_observers(cfg: DictConfig) -> list[Observer]:
     built = [instantiate(node) for node in (cfg.logger or {}).values() if node is not None]
+    built.sort(key=lambda observer: getattr(observer, "sends_files", False))  # last: the others have written theirs
     return built if cfg.trajectory is None else [*built, instantiate(cfg.trajectory)]
 
 

@@ -16,6 +16,7 @@ MAY_CHANGE = (
     "trainer.save_every_epochs",
     "trainer.save_every_steps",
     "trainer.save_every_s",
+    "trainer.keep_best",
     "trainer.device",
     "trainer.resident",
     "trainer.workers",

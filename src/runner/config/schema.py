@@ -48,6 +48,11 @@ class TrainerConfig:
     best: dict[str, str] = described(
         "Validation metrics that choose a checkpoint best_<metric>.pt, each with its direction: {accuracy: max}."
     )
+    keep_best: int = described(
+        "How many of the best evaluations by each of these metrics keep their weights. The best is best_<metric>.pt; "
+        "the next lie beside it as best_<metric>.step_<step>.pt.",
+        1,
+    )
     device: str = described("auto (the first GPU, else the CPU), cpu, cuda, cuda:1, mps.")
     precision: str = described("auto (bf16 on a GPU that has it, else fp16 there; fp32 on the CPU), fp32, bf16, fp16.")
     clip_norm: float | None = described("Limit of the gradients' total norm, for each optimizer.")
@@ -106,14 +111,22 @@ class Config:
     augmentation: Any = described("Random changes to training images.")
     model: Any = described("The network, or the networks of a GAN.")
     loss: Any = described("What the task minimises.")
-    optimizer: Any = described("How weights follow gradients; one for each network.")
+    optimizer: Any = described(
+        "How weights follow gradients; one for each network. With optimizer.lr=find a run looks for its rate first."
+    )
     scheduler: Any = described("How the learning rate moves.")
+    momentum: Any = described("How momentum moves; null leaves it to the optimizer, or to the scheduler.", None)
     metrics: dict[str, Any] = chosen("What an evaluation measures besides the loss: any number of options.")
     stopping: dict[str, Any] = chosen("Rules that end training before its budget is used: any number of options.")
     trainer: TrainerConfig = described("The training loop's settings.")
     logger: dict[str, Any] = chosen("Who looks on: any number of options.")
     trajectory: Any = described("Which weights are recorded along training, and when; null records none.", None)
     debug: DebugConfig = described("Shortcuts for finding faults.")
+    freeze: Any = described(
+        "Parameters that stay as they are, by globs over their names, with or without the network's: the epoch at "
+        "which they thaw, or null for never. {features.*: 3}",
+        None,
+    )
     init_from: str | None = described("A file of weights, or a run's folder, to start from instead of random weights.")
     init_prefix: str | None = described("Of the file take only the names that begin with this, and take it off them.")
     init_pattern: str | None = described(
@@ -129,6 +142,7 @@ GROUPS = (
     "loss",
     "optimizer",
     "scheduler",
+    "momentum",
     "metrics",
     "stopping",
     "trainer",

@@ -130,7 +130,7 @@ def changes(before: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, 
 
 
 def _comparable(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    parts = ("config", "environment", "data", "device", "precision", "threads")
+    parts = ("config", "found", "environment", "data", "device", "precision", "threads")
     code = manifest.get("code", {})
     checkouts = {entry["name"]: {key: entry[key] for key in ("commit", "diff_sha256")} for entry in code.get("git", [])}
     chosen = {key: manifest[key] for key in parts if key in manifest}
