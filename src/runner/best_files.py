@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from runner.durable import appearing
+
 BESIDE = ".step_"  # in the name of a file that is not the best, before its step
 
 Ranking = Mapping[str, Sequence[int]]
@@ -89,11 +91,7 @@ def _name_also(file: Path, other: Path) -> None:
     try:
         os.link(file, other)
     except OSError:
-        temporary = other.with_name(f".{other.name}.{os.getpid()}")
-        try:
+        with appearing(other) as temporary:
             shutil.copyfile(file, temporary)
             with temporary.open("rb") as copied:
                 os.fsync(copied.fileno())
-            temporary.replace(other)
-        finally:
-            temporary.unlink(missing_ok=True)

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str) -> Path:
-    """The text appears whole or not at all: someone may be looking. It is not waited for until it is on the disk."""
+@contextmanager
+def appearing(path: Path, *, mark: str = "new") -> Iterator[Path]:
+    """A place beside ``path`` to write to: what lies there when this ends becomes ``path``, whole or not at all.
+
+    It is not waited for until it is on the disk. ``mark``: of several who may write at once, each needs its own.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    temporary = path.with_name(f".{path.name}.{mark}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """The text appears whole or not at all: someone may be looking, and others writing."""
+    with appearing(path, mark=f"{os.getpid()}.new") as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return path
 
 

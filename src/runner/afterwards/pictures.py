@@ -8,6 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from runner.durable import appearing
+
 
 def write_png(path: Path, picture: Tensor) -> None:
     """(C, H, W), C 1 or 3, uint8 or in [0, 1]; whole or not at all. Raises ``OSError`` where it cannot be written."""
@@ -18,7 +20,5 @@ def write_png(path: Path, picture: Tensor) -> None:
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     buffer = io.BytesIO()
     image.save(buffer, format="PNG")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(buffer.getvalue())
-    temporary.replace(path)
+    with appearing(path, mark=f"{os.getpid()}.new") as temporary:
+        temporary.write_bytes(buffer.getvalue())

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from runner.afterwards import checksums
 from runner.cli import argv as arguments
 from runner.config.identity import BUDGET, may_change
 from runner.preflight.ranks import CHANGE_WORLD_SIZE
@@ -26,6 +27,9 @@ def main(argv: Sequence[str]) -> int:
     if sweep is not None:
         return _resume_sweep(sweep, command)
     folder = arguments.of_run(command, verb="resume")
+    if checksums.known(folder):
+        text = f"resume {folder}: is an archive, which has the weights, but not the state of the training"
+        raise Refused([f"{text}; start a new run; init_from={folder} takes over the weights"])
     overrides = command.args.overrides
     if _is_complete(folder) and not extends(overrides):
         asked = [override for override in overrides if not _allowed(override)]

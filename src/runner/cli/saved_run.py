@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from runner.config.schema import GROUPS
+from runner.durable import appearing
 from runner.problem import Refused
 
 NAME = "saved_run"
@@ -95,9 +96,8 @@ def write(folder: Path, cfg: DictConfig, hydra: DictConfig) -> None:
         del files["hydra.yaml"]
     files["overrides.yaml"] = OmegaConf.to_yaml(OmegaConf.create(overrides))
     for name, text in reversed(files.items()):  # config.yaml last: with it, there is a run
-        temporary = kept / f".{name}.new"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(kept / name)
+        with appearing(kept / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def unresolved(overrides: Any) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from runner.durable import appearing
 from runner.observers.observer import EvaluationRecord, Outcome, RunInfo, StepRecord
 
 Cell = float | int | None
@@ -136,8 +137,5 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _replace(path: Path, write: Callable[[TextIO], object]) -> None:
-    """Write a new ``path`` that appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
+    with appearing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         write(file)
-    temporary.replace(path)

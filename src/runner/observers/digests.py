@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from runner import digest
+from runner.durable import appearing
 from runner.observers.observer import EvaluationRecord, Outcome, RunInfo, StepRecord
 
 if TYPE_CHECKING:
@@ -38,9 +39,8 @@ class Digests:
         self._path, self._task = run.folder / NAME, run.task
         lines = _lines(self._path) if run.first_step else {}
         kept = [text for text, line in lines.items() if line["step"] <= run.first_step]
-        temporary = self._path.with_name(f".{NAME}.new")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        temporary.replace(self._path)
+        with appearing(self._path) as temporary:
+            temporary.write_text("".join(kept), encoding="utf-8")
         if run.first_step == 0:
             self._append(0, {})
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from runner.durable import appearing
 from runner.observers.observer import EvaluationRecord, Outcome, RunInfo, StepRecord
 from runner.observers.pictures import Pictures
 
@@ -54,9 +55,7 @@ def write_png(path: Path, image: Tensor) -> None:
     """Write an image (C, H, W) in [0, 1]: grey from one or two channels, colour from the first three of more."""
     from PIL import Image
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     levels = image.mul(255).round().to(torch.uint8)
     array = levels[0] if len(levels) < 3 else levels[:3].permute(1, 2, 0)
-    temporary = path.with_name(f".{path.name}")
-    Image.fromarray(array.contiguous().numpy()).save(temporary, format="PNG")
-    temporary.replace(path)
+    with appearing(path) as temporary:
+        Image.fromarray(array.contiguous().numpy()).save(temporary, format="PNG")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from runner.durable import appearing
 from runner.observers.observer import EvaluationRecord, Outcome, RunInfo, StepRecord
 
 if TYPE_CHECKING:
@@ -97,6 +98,5 @@ def _write(path: Path, draw: Callable[[Axes], None]) -> None:
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     draw(axes)
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    with appearing(path) as temporary:
+        figure.savefig(temporary, format="png")

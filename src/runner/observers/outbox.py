@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from runner.durable import appearing
+
 FOLDER = "tracking"
 MEASURED = ("samples_per_s", "memory_gib")
 
@@ -133,6 +135,5 @@ def waiting(outbox: Path) -> int:
 
 def replace_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a new ``path`` that appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with appearing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

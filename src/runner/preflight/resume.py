@@ -37,6 +37,9 @@ def resume_problems(folder: Path, cfg: DictConfig, *, elsewhere: bool = False) -
     if damage:
         text = f"no checkpoint is sound: {'; '.join(damage)}"
         yield Problem("resume", folder, text, "restore one of the files from a copy, or start a new run")
+    elif kept is None and read_json(folder / "status.json").get("state") == "completed":  # it would begin anew
+        text = "is complete, but has no checkpoint to go on from"
+        yield Problem("resume", folder, text, "restore checkpoints/last.pt from a copy, or start a new run")
     if differing.keys() & set(BUDGET):
         yield from _budget_problems(folder, cfg, 0 if kept is None else int(kept["step"]))
 

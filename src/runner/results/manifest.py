@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.config.build import flat
-from runner.durable import sync_folder
+from runner.durable import appearing, sync_folder
 from runner.results import provenance
 
 OF_THE_END = ("metrics", "tables", "weights_sha256")  # of a completed run; no longer true once it goes on
@@ -30,15 +30,10 @@ def config_digest(config: Mapping[str, Any]) -> str:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write by temporary file, fsync and rename, so that ``path`` is always the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(_json(content))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with appearing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(_json(content))
+        file.flush()
+        os.fsync(file.fileno())
     sync_folder(path.parent)
 
 

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from runner.config.naming import run_name
-from runner.durable import sync_folder
+from runner.durable import appearing, sync_folder
 from runner.results.recorded import read_run
 from runner.search.plan import Plan
 from runner.search.pruning import PRUNED
@@ -67,8 +67,7 @@ def _scores(folders: Sequence[Path], metric: str) -> list[float]:
 def write_table(folder: Path, plan: Plan, trials: Sequence[Any]) -> None:
     """One row for each trial of Optuna's."""
     names = [one.name for one in plan.space.dimensions]
-    temporary = folder / f".{TABLE}.new"
-    with temporary.open("w", encoding="utf-8", newline="") as file:
+    with appearing(folder / TABLE) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["trial", "state", *plan.metrics, *names, "evaluations", "runs", "reason"])
         for trial in trials:
@@ -79,7 +78,6 @@ def write_table(folder: Path, plan: Plan, trials: Sequence[Any]) -> None:
             writer.writerow(
                 [trial.number, trial.state.name.lower(), *values, *params, evaluations, *(" ".join(runs), reason)]
             )
-    temporary.replace(folder / TABLE)
     sync_folder(folder)
 
 

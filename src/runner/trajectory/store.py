@@ -13,7 +13,7 @@ from typing import BinaryIO, Protocol
 import torch
 from torch import Tensor
 
-from runner.durable import sync_folder
+from runner.durable import appearing, sync_folder
 
 FOLDER, INDEX, RECORDS = "trajectory", "index.json", "records.bin"
 VERSION = 1
@@ -110,9 +110,8 @@ def open_store(folder: Path, layout: Layout, *, last_step: int) -> Store:
         )
     kind = RecordFile if layout.format == "records" else SafetensorsFolder
     store: Store = kind(folder, layout, last_step=last_step)
-    temporary = index.with_name(f".{INDEX}.new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(index)
+    with appearing(index) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return store
 
 
@@ -177,15 +176,10 @@ class SafetensorsFolder:
     def append(self, step: int, flat: Tensor) -> None:
         from safetensors.torch import save_file
 
-        path = self.folder / file_of_step(step)
-        temporary = path.with_name(f".{path.name}.new")
-        try:
+        with appearing(self.folder / file_of_step(step)) as temporary:
             save_file(self.layout.views(flat), temporary, metadata={"runner.step": str(step)})
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def settle(self) -> None:
         sync_folder(self.folder)
