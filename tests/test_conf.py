@@ -281,7 +281,7 @@ def test_trainer_values_and_types_name_the_same_settings() -> None:
 
 def test_groups_are_the_folders_of_conf() -> None:
     folders = {folder.name for folder in conf_dir().iterdir() if folder.is_dir()}
-    assert folders == {*GROUPS, "experiment", "debug", "hydra"}
+    assert folders == {*GROUPS, "experiment", "debug", "layout", "hydra"}
 
 
 def test_first_samples_cut_every_part() -> None:

@@ -59,7 +59,7 @@ def test_the_best_few_are_ranked_and_of_equal_ones_the_earlier_first(direction: 
         state.step += 1
         entered += [state.step] * bool(state.judge({"valid/x": value}))
     assert state.ranked_steps() == {"valid/x": ranking}
-    assert entered == ([1, 2, 3, 4, 6] if direction == "min" else [1, 2, 3, 5])
+    assert entered == ([1, 2, 3, 4, 5, 6] if direction == "min" else [1, 2, 3, 5])
     fewer = State(directions=state.directions)
     fewer.load_state_dict(state.state_dict())
     assert fewer.ranked_steps() == {"valid/x": ranking[:1]}
