@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,10 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("RUNNER_TEST_DATA is not set: it names the folder that holds MNIST/raw")
     return Path(folder)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # modules are no garbage: composing drops so many objects that visiting them takes a part of its time
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -63,7 +63,8 @@ def test_the_default_learns_the_digits_and_says_where_the_results_are(tmp_path: 
 
 
 def test_the_main_job(tmp_path: Path) -> None:
-    ran("model=vgg16", "seed=0,1,2", "-m", *SMALL, cwd=tmp_path)
+    small = ["debug.samples=8", *SMALL[1:]]  # a step
+    ran("model=vgg16", "seed=0,1,2", "-m", *small, cwd=tmp_path)
     (sweep,) = (tmp_path / "multirun").glob("*/*")
     assert sorted(runs_below(sweep)) == ["vgg16__0", "vgg16__1", "vgg16__2"]
     assert {"sweep.json", "multirun.yaml", "report.html", "report.csv"} <= {entry.name for entry in sweep.iterdir()}
@@ -181,27 +182,3 @@ def test_the_console_script(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("runner")
     done = subprocess.run([str(script), "--version"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("runner ")
-
-
-def test_mnist_is_learnt(tmp_path: Path, real_data: Path) -> None:
-    """A quarter of the recipe's budget: 1 in 50 is wrong then, 1 in 140 after all of it."""
-    shorter = ["trainer.epochs=0.5", "trainer.evaluate_every_epochs=0.5"]
-    ran("experiment=mnist_resnet18_small", f"dataset.root={real_data}", "hydra.run.dir=run", *shorter, cwd=tmp_path)
-    found = manifest(tmp_path / "run")
-    assert found["metrics"]["test/accuracy"] >= 0.97
-    assert found["data"]["sizes"] == {"train": 54000, "valid": 6000, "test": 10000}
-
-
-def test_mnist_is_rebuilt_by_an_autoencoder(tmp_path: Path, real_data: Path) -> None:
-    shorter = ["trainer.epochs=0.4", "trainer.evaluate_every_epochs=0.4"]
-    ran("experiment=mnist_cae", f"dataset.root={real_data}", "hydra.run.dir=run", *shorter, cwd=tmp_path)
-    assert manifest(tmp_path / "run")["metrics"]["test/mse"] < 0.04  # the mean image scores 0.067
-    assert list((tmp_path / "run/images").glob("reconstruction_*.png"))
-
-
-def test_mnist_is_drawn_by_a_gan(tmp_path: Path, real_data: Path) -> None:
-    shorter = ["trainer.steps=60", "model.width=16"]
-    ran("experiment=mnist_dcgan", f"dataset.root={real_data}", "hydra.run.dir=run", *shorter, cwd=tmp_path)
-    found = manifest(tmp_path / "run")["metrics"]
-    assert 0 < found["test/fake_score"] < found["test/real_score"] < 1
-    assert list((tmp_path / "run/images").glob("generated_*.png"))

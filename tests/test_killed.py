@@ -26,7 +26,7 @@ def counted(said: str, what: str) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kills", "how"),
-    [(20, ()), (8, ("--aimed", "--scenario=classification"))],
+    [(20, ()), (4, ("--aimed", "--scenario=classification"))],
     ids=["at random instants", "where something is written"],
 )
 def test_killed_and_resumed_is_left_alone(kills: int, how: tuple[str, ...]) -> None:

@@ -12,14 +12,17 @@ from typing import Any
 import torch
 from torch import distributed
 from torch.distributed import FileStore  # type: ignore[attr-defined]
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import start_processes
 
 from runner.ranks import Ranks
+from runner.sweep.pool import start_fork_server
 
 
 def together(work: Callable[..., Any], *args: Any, folder: Path, world_size: int = 2) -> list[Any]:
     """What ``work(ranks, *args)`` returns on each rank. Raises what one of them raised."""
-    spawn(_rank, (world_size, work, args, folder), nprocs=world_size)  # type: ignore[no-untyped-call]
+    start_fork_server()  # once for all tests of this process: torch is imported there, and not by each rank
+    asked = (world_size, work, args, folder)
+    start_processes(_rank, asked, nprocs=world_size, start_method="forkserver")  # type: ignore[no-untyped-call]
     return [pickle.loads((folder / f"returned.{rank}").read_bytes()) for rank in range(world_size)]
 
 

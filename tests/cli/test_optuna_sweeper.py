@@ -182,9 +182,8 @@ def test_a_killed_search_of_a_pool_ends_as_one_of_a_single_process(terminal: Ter
     while any(holder(state.parents[1]) for state in states):
         assert time.monotonic() < until_s
         time.sleep(0.05)
-    resume = [sys.executable, "-m", "runner", "resume", "sweep"]
-    resumed = subprocess.run(resume, capture_output=True, text=True, check=False)
-    assert resumed.returncode == 0, resumed.stderr + resumed.stdout
+    resumed = terminal.runs("resume", "sweep", small=False)
+    assert resumed.status == 0, resumed.err + resumed.out
     terminal.trains(*given, "hydra.sweep.dir=whole")
     assert table(terminal) == table(terminal, "whole")
     assert [row["state"] for row in table(terminal)] == ["complete"] * 3

@@ -122,7 +122,7 @@ def test_what_makes_no_sense_is_refused(terminal: Terminal, arguments: list[str]
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_recipe_that_needs_no_download(terminal: Terminal, experiment: str) -> None:
     data = os.environ.get("RUNNER_TEST_DATA")
-    given = ["trainer.epochs=2", "debug.samples=200", "hydra.run.dir=run"]
+    given = ["trainer.epochs=2", "debug.samples=128", "hydra.run.dir=run"]
     if experiment.startswith("mnist"):
         if data is None:
             pytest.skip("RUNNER_TEST_DATA names no folder with MNIST")
