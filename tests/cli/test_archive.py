@@ -125,6 +125,19 @@ def test_a_run_may_begin_with_an_archive(terminal: Terminal, run: Path) -> None:
     assert (init["loaded"], init["kept"]) == (len(best["task"]), [])
 
 
+@pytest.mark.parametrize("more", [[], ["trainer.steps=8"]])
+def test_an_archive_is_not_trained_further(terminal: Terminal, run: Path, more: list[str]) -> None:
+    """It has no state to go on from: training would begin anew and write over what is kept."""
+    kept = archived(terminal, run)
+    answer = terminal.runs("resume", str(kept), *more, small=False)
+    assert answer.status == 2
+    assert (
+        f"is an archive, which has the weights, but not the state of the training; start a new run; init_from={kept}"
+        in answer.err
+    )
+    assert checksums.damaged(kept) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -37,6 +37,13 @@ WRONG = [
     (["modle=vgg16"], ["modle", "no such setting", "did you mean model?"]),
     (["trainer.epoch=5"], ["trainer.epoch", "no such setting", "did you mean trainer.epochs?"]),
     (["optimizer.lrr=1"], ["optimizer.lrr", "no such setting", "did you mean optimizer.lr?"]),
+    # settings of options that were not chosen
+    (
+        ["trajectory.every_steps=10"],
+        ["trajectory.every_steps", "choose trajectory=<option> first (epochs, log, steps)"],
+    ),
+    (["stopping.early.mode=max"], ["stopping.early", "choose stopping=early first"]),
+    (["logger=[csv]", "logger.mlflow.wait_s=3"], ["logger.mlflow", "add mlflow to logger"]),
     (["--config-name=nope"], ["--config-name=nope"]),
     # types
     (["trainer.epochs=abc"], ["trainer.epochs=abc", "must be a number"]),

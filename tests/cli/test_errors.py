@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +71,12 @@ def test_an_error_before_any_run_does_not_send_the_reader_to_a_log(
 )
 def test_a_problem_names_key_value_and_remedy(problem: Problem, line: str) -> None:
     assert problem.line() == line
+
+
+def test_the_command_that_is_shown_last_can_be_pasted() -> None:
+    from runner.cli.app import farewell
+
+    assert farewell(Path("my runs/a"), {}, curves=True).splitlines() == [
+        "results: my runs/a",
+        "to see the curves: tensorboard --logdir 'my runs/a'",
+    ]

@@ -70,6 +70,15 @@ def test_weights_of_others(terminal: Terminal) -> None:
     assert "fc.weight         2x2    float32     4" in answer.out
 
 
+def test_what_holds_no_weights_is_said_with_a_remedy(terminal: Terminal) -> None:
+    (terminal.folder / "notes.txt").write_text("hello")
+    answer = terminal.runs("inspect", "notes.txt", small=False)
+    assert (answer.status, answer.out) == (1, "")
+    assert answer.messages == [
+        "notes.txt: is not a file of torch, or not a whole one; give a file of weights, or a run's folder"
+    ]
+
+
 @pytest.mark.parametrize(
     ("given", "told"), [([], "takes a file"), (["nowhere.pt"], "there is no such file"), (["."], "without checkpoints")]
 )

@@ -397,34 +397,30 @@ def file_size_limit(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+WATCHED = [*SMALL, *LONG, "logger=[csv,tensorboard,images,console]", "trainer.steps=400", "trainer.save_every_steps=3"]
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("watched") / "whole"
+    assert main([*WATCHED, f"hydra.run.dir={folder}"]) == 0
+    close_logs()
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [30_000, 60_000, 90_000])
-def test_a_disk_that_fills_up_anywhere(tmp_path: Path, limit: int) -> None:
+def test_a_disk_that_fills_up_anywhere(terminal: Terminal, watched: Path, limit: int) -> None:
     """With all who look on: whatever file it was, the run fails with a message, and can go on."""
-    loggers = "logger=[csv,tensorboard,images,console]"
-    given = [*SMALL, *LONG, loggers, "trainer.steps=400", "trainer.save_every_steps=3", "hydra.run.dir=run"]
-
-    def command(*arguments: str, most: int = resource.RLIM_INFINITY) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "runner", *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY)),
-        )
-
-    done = command(*given, most=limit)
-    assert done.returncode == 1, done.stdout + done.stderr
-    said = done.stderr.replace(f"{tmp_path}/", "")
+    with file_size_limit(limit):
+        answer = terminal.runs(*WATCHED, "hydra.run.dir=run", small=False)
+    assert answer.status == 1, answer.err
+    said = answer.err.replace(f"{terminal.folder}/", "")
     assert "File too large" in said
     assert "the last good state is run/checkpoints/last.pt" in said
     assert "go on with: python -m runner resume run" in said
-    done = command("resume", "run")
-    assert done.returncode == 0, done.stdout + done.stderr
-    done = command(*given[:-1], "hydra.run.dir=whole")
-    assert done.returncode == 0, done.stdout + done.stderr
-    one, other = left(tmp_path / "run"), left(tmp_path / "whole")
+    resumed(terminal)
+    one, other = left(terminal.folder / "run"), left(watched)
     assert [key for key in one if one[key] != other[key]] == []
 
 

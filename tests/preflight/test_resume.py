@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,14 @@ class TestBudget:
             (run / f"checkpoints/{name}.pt").unlink()
         assert going_on({"trainer.epochs": 0.5}) == []
 
+    def test_a_complete_run_without_checkpoints_would_begin_anew(self, run: Path, going_on: Any) -> None:
+        record(run, "completed", step=4)
+        assert going_on({"trainer.epochs": 9}) == []
+        for name in ("last", "previous"):
+            (run / f"checkpoints/{name}.pt").unlink()
+        (message,) = going_on({"trainer.epochs": 9})
+        assert message.startswith("resume=RUN: is complete, but has no checkpoint to go on from; restore checkpoints/")
+
     def test_a_training_that_a_rule_ended_cannot_be_extended(self, run: Path, going_on: Any) -> None:
         record(run, "completed", step=3, reason="valid/loss is no better than 0.5 since 5 evaluations")
         (message,) = going_on({"trainer.epochs": 9})
@@ -110,6 +119,18 @@ class TestBudget:
 
 
 class TestFiles:
+    def test_a_folder_that_cannot_be_written(self, run: Path, changed: Changed) -> None:
+        (run / ".lock").touch(0o444)
+        run.chmod(0o555)
+        try:
+            if os.access(run, os.W_OK):
+                pytest.skip("root may write anywhere")
+            cfg = changed({"trainer.steps": None, "trainer.epochs": 2})
+            (line,) = check([Job("run", cfg, run, resumes=True)]).lines()
+            assert "cannot be written: no permission" in line
+        finally:
+            run.chmod(0o755)
+
     def test_a_run_that_another_process_trains(self, run: Path, going_on: Any) -> None:
         """Seen from a process of its own: a lock is no obstacle to the process that holds it."""
         import multiprocessing

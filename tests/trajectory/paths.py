@@ -14,7 +14,7 @@ SHAPES = {"model.conv.weight": (4, 1, 3, 3), "model.head.weight": (40, 30), "mod
 STEPS = tuple(range(0, 60, 5))
 
 
-def weights(step: int, seed: int) -> dict[str, Tensor]:
+def weights(step: float, seed: int) -> dict[str, Tensor]:
     """A start by ``seed``, and a walk on a bent line that slows down."""
     found = {}
     for name, shape in SHAPES.items():
@@ -25,15 +25,15 @@ def weights(step: int, seed: int) -> dict[str, Tensor]:
     return found
 
 
-def recorded(folder: Path, *, seed: int = 0, steps: Sequence[int] = STEPS, dtype: str = "fp32") -> Path:
-    """A run's folder with nothing but recorded weights."""
+def recorded(folder: Path, *, seed: int = 0, steps: Sequence[int] = STEPS, dtype: str = "fp32", thaw: int = 0) -> Path:
+    """A run's folder with nothing but recorded weights, which stand still until the step ``thaw``."""
     folder.mkdir(parents=True)
     layout = Layout(SHAPES, dtype)
     store = open_store(folder / FOLDER, layout, last_step=0)
     for step in steps:
         flat = torch.empty(layout.values, dtype=getattr(torch, {"fp32": "float32", "bf16": "bfloat16"}[dtype]))
         for name, view in layout.views(flat).items():
-            view.copy_(weights(step, seed)[name])
+            view.copy_(weights(max(step, thaw), seed)[name])
         store.append(step, flat)
     store.close()
     return folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def contents(path: Path) -> Contents:
     try:
         file = weights_file.read(path)
     except UnusableWeights as error:
-        raise Failed(f"{path}: {error.problem.text}") from error
+        raise Failed(replace(error.problem, key=str(path), value=None).line()) from error
     noted = path.relative_to(archive).as_posix() in checksums.known(archive)
     sound = f"as {checksums.NAME} says" if noted else ""
     return Contents(path, file.tensors, file.step, sound, identity=_configured(archive) if noted else {})

@@ -7,6 +7,7 @@ import functools
 import gc
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -240,5 +241,5 @@ def farewell(folder: Path, scores: Mapping[str, float], *, curves: bool) -> str:
     lines = ["  ".join(f"{name} {value:.4g}" for name, value in scores.items())] if scores else []
     lines.append(f"results: {folder}")
     if curves:
-        lines.append(f"to see the curves: tensorboard --logdir {folder}")
+        lines.append(f"to see the curves: tensorboard --logdir {shlex.quote(str(folder))}")
     return "\n".join(lines)

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 from runner.problem import Failed, Interrupted, Refused
@@ -100,42 +100,54 @@ def unknown_key(causes: list[Exception]) -> str | None:
             holder = getattr(cause, "parent_node", None)
             own = [str(other) for other in holder] if holder is not None else []
             names = [f"{parent}.{other}" for other in own if not other.startswith("_")]
-        remedy = closest(f"{parent}.{last}" if parent else last, names) or f"+{key} would add it"
+        remedy = _not_chosen(parent, last, names) or closest(f"{parent}.{last}" if parent else last, names)
+        remedy = remedy or f"+{key} would add it"
         return f"{key}: there is no such setting; {remedy}"
     return None
 
 
+def _not_chosen(group: str, name: str, names: Sequence[str]) -> str:
+    """Of a setting that an option would bring: ``trajectory.every_steps=10`` without ``trajectory=steps``."""
+    from runner.cli.argv import group_options
+    from runner.config.conf_dir import conf_dir
+
+    options = list(group_options([conf_dir()]).get(group, {}).values())
+    if name in options:
+        return f"add {name} to {group}" if names else f"choose {group}={name} first"
+    return f"choose {group}=<option> first ({', '.join(options)})" if options and not names else ""
+
+
 def unknown_option(text: str) -> str | None:
     """``model=vgg17`` → did you mean vgg16?"""
-    from runner.preflight.settings import closest
-
     found = re.search(
         r"Could not find '([^']+)'.*?Available options in '([^']+)': (.*?)(?: Config search path|$)", text
     )
     if found is not None:
-        option = found[1].rpartition("/")[2]
-        options = found[3].split()
-        return (
-            f"{found[2]}={option}: there is no such option; {closest(option, options)}".rstrip()
-            + f" ({', '.join(options)})"
-        )
+        return _no_option(found[2], found[1].rpartition("/")[2], found[3].split())
     found = re.search(r"Could not load '([^']+)/([^'/]+)'", text)
     if found is not None:
         from runner.cli.argv import group_options
         from runner.config.conf_dir import conf_dir
 
         options = list(group_options([conf_dir()]).get(found[1], {}).values())
-        remedy = closest(found[2], options)
-        return f"{found[1]}={found[2]}: there is no such option; {remedy}".rstrip() + f" ({', '.join(options)})"
+        return _no_option(found[1], found[2], options)
     found = re.search(r"Cannot find primary config '([^']+)'", text)
     if found is not None:
         return f"--config-name={found[1]}: there is no such configuration; leave it out"
     found = re.search(r"Could not override '([^']+)'\. No match in the defaults list", text)
     if found is not None:
         from runner.config.schema import GROUPS
+        from runner.preflight.settings import closest
 
         return f"{found[1]}: there is no such group; {closest(found[1], GROUPS) or 'groups are ' + ', '.join(GROUPS)}"
     return None
+
+
+def _no_option(group: str, option: str, options: Sequence[str]) -> str:
+    from runner.preflight.settings import closest
+
+    remedy = closest(option, options)
+    return f"{group}={option}: there is no such option; {remedy + ' ' if remedy else ''}({', '.join(options)})"
 
 
 def wrong_type(causes: list[Exception]) -> str | None:

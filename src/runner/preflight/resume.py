@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ def resume_problems(folder: Path, cfg: DictConfig, *, elsewhere: bool = False) -
     saved = load(folder / ".hydra" / "config.yaml")
     if saved is None:
         yield Problem("resume", folder, "its .hydra/config.yaml cannot be read", "restore it, or start a new run")
+        return
+    if not os.access(folder, os.W_OK | os.X_OK):  # told as of any run's folder; its lock cannot be looked at
         return
     in_use = holder(folder)
     if in_use:

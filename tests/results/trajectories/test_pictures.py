@@ -38,6 +38,12 @@ def test_a_path_is_where_its_components_say(tmp_path: Path) -> None:
     assert np.asarray(line.get_xydata()).tolist() == study.pca["conv"].coordinates.tolist()
 
 
+def test_what_stands_still_has_no_place_on_a_logarithmic_axis(tmp_path: Path) -> None:
+    figure = pictures.motion(Study.of([recorded(tmp_path / "net__0", steps=range(0, 60, 10), thaw=20)]))
+    lengths = figure.axes[1].get_lines()[0].get_ydata()
+    assert np.isfinite(np.asarray(lengths)).tolist() == [False, False, True, True, True]
+
+
 def test_a_line_has_a_panel_a_score(tmp_path: Path) -> None:
     scores = {"valid/loss": [1.0, 3.0, 2.0], "valid/accuracy": [0.5, 0.1, 0.5]}
     figure = pictures.line(scores, [0.0, 0.5, 1.0], ("a", "b"))

@@ -90,7 +90,7 @@ def motion(study: Study) -> Figure:
         speed = torch.stack([run.step_lengths() / gaps for run in runs]).mean(0)
         cosines = torch.stack([run.cosines() for run in runs]).mean(0)
         axes[0].plot(study.steps, away, label=layer, **looks[layer])
-        axes[1].plot(study.steps[1:], speed, **looks[layer])
+        axes[1].plot(study.steps[1:], speed.where(speed > 0, torch.nan), **looks[layer])  # frozen: no logarithm
         axes[2].plot(study.steps[1:-1], cosines, **looks[layer])
     axes[0].set_ylabel("distance from the start / norm there")
     axes[1].set_ylabel("distance moved in a step")
