@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from runner.config import build
 from runner.config.conf_dir import conf_dir
-from runner.config.schema import GROUPS, TrainerConfig, register
+from runner.config.schema import EXTRA_GROUPS, GROUPS, TrainerConfig, register
 from runner.data.source import Splits
 from runner.data.subset import first_samples
 from runner.preflight import Job, check
@@ -281,7 +281,7 @@ def test_trainer_values_and_types_name_the_same_settings() -> None:
 
 def test_groups_are_the_folders_of_conf() -> None:
     folders = {folder.name for folder in conf_dir().iterdir() if folder.is_dir()}
-    assert folders == {*GROUPS, "experiment", "debug", "layout", "hydra"}
+    assert folders == {*GROUPS, *EXTRA_GROUPS, "hydra"}
 
 
 def test_first_samples_cut_every_part() -> None:

@@ -35,6 +35,7 @@ WRONG = [
     (["logger=[console,cvs]"], ["logger=cvs", "did you mean csv?"]),
     (["hydra/launcher=basik"], ["hydra/launcher=basik", "did you mean basic?"]),
     (["modle=vgg16"], ["modle", "no such setting", "did you mean model?"]),
+    (["laout=by_dataset"], ["laout", "no such setting", "did you mean layout?"]),
     (["trainer.epoch=5"], ["trainer.epoch", "no such setting", "did you mean trainer.epochs?"]),
     (["optimizer.lrr=1"], ["optimizer.lrr", "no such setting", "did you mean optimizer.lr?"]),
     # settings of options that were not chosen

@@ -80,7 +80,7 @@ def user_message(error: Exception) -> str | None:
 
 def unknown_key(causes: list[Exception]) -> str | None:
     """``trainer.epoch=5`` → did you mean trainer.epochs?"""
-    from runner.config.schema import Config, TrainerConfig
+    from runner.config.schema import EXTRA_GROUPS, Config, TrainerConfig
     from runner.preflight.settings import closest
 
     for cause in causes:
@@ -95,7 +95,7 @@ def unknown_key(causes: list[Exception]) -> str | None:
         if parent == "trainer":
             names = [f"trainer.{field.name}" for field in fields(TrainerConfig)]
         elif not parent:
-            names = [field.name for field in fields(Config)]
+            names = [*(field.name for field in fields(Config)), *EXTRA_GROUPS]
         else:
             holder = getattr(cause, "parent_node", None)
             own = [str(other) for other in holder] if holder is not None else []
@@ -136,10 +136,11 @@ def unknown_option(text: str) -> str | None:
         return f"--config-name={found[1]}: there is no such configuration; leave it out"
     found = re.search(r"Could not override '([^']+)'\. No match in the defaults list", text)
     if found is not None:
-        from runner.config.schema import GROUPS
+        from runner.config.schema import EXTRA_GROUPS, GROUPS
         from runner.preflight.settings import closest
 
-        return f"{found[1]}: there is no such group; {closest(found[1], GROUPS) or 'groups are ' + ', '.join(GROUPS)}"
+        groups = [*GROUPS, *EXTRA_GROUPS]
+        return f"{found[1]}: there is no such group; {closest(found[1], groups) or 'groups are ' + ', '.join(groups)}"
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 
-from runner.config.schema import GROUPS
+from runner.config.schema import EXTRA_GROUPS, GROUPS
 
 USAGE = """\
 usage: python -m runner [key=value ...] [flags]          train
@@ -50,7 +50,7 @@ RUNNER_TRACEBACK=1 shows the traceback of an error.
 
 def help_text(options: Mapping[str, Mapping[str, str]]) -> str:
     """Usage, flags, and the options of each group that ``options`` names."""
-    groups = [group for group in (*GROUPS, "experiment", "debug", "layout") if group in options]
+    groups = [group for group in (*GROUPS, *EXTRA_GROUPS) if group in options]
     own = sorted(group for group in options if group not in groups and not group.startswith("hydra"))
     lines = [USAGE, "groups and their options:"]
     for group in (*groups, *own):

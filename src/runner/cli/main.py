@@ -55,10 +55,10 @@ def _main(argv: list[str]) -> int:
 
 def _verb(name: str, argv: Sequence[str]) -> int:
     if name not in VERBS:
-        from runner.config.schema import GROUPS
+        from runner.config.schema import EXTRA_GROUPS, GROUPS
         from runner.preflight.settings import closest
 
-        remedy = closest(name, [*VERBS, *GROUPS])
+        remedy = closest(name, [*VERBS, *GROUPS, *EXTRA_GROUPS])
         raise Refused([f"{name}: is neither a verb nor an override like model=vgg16; {remedy}".rstrip("; ")])
     if {"-h", "--help"} & set(argv):
         from runner.cli.help import USAGE

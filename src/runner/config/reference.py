@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from runner.config.conf_dir import conf_dir
-from runner.config.schema import CHOICES, GROUPS, Config, DebugConfig, TrainerConfig
+from runner.config.schema import CHOICES, EXTRA_GROUPS, GROUPS, Config, DebugConfig, TrainerConfig
 
 OPENING = """# All settings
 
@@ -23,7 +23,6 @@ configuration comes to is shown by `python -m runner --cfg job`, followed by the
 
 COLUMNS = ("key", "type", "default", "meaning")
 KINDS = {"int": "whole number", "float": "number", "bool": "true or false", "str": "text", "None": "null"}
-EXTRA_GROUPS = ("experiment", "debug", "layout")
 SEVERAL = ("metrics", "stopping", "logger")  # groups of which any number of options is chosen
 
 

@@ -149,6 +149,7 @@ GROUPS = (
     "logger",
     "trajectory",
 )
+EXTRA_GROUPS = ("experiment", "debug", "layout")  # options that set values of the others, and of Hydra
 
 
 def register() -> None:
