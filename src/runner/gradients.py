@@ -81,14 +81,14 @@ class Joint:
 
     def __init__(self, label: str, network: nn.Module, ranks: Ranks) -> None:
         self.label = label
-        self.network = network
+        self.parameters = tuple(network.parameters())
         self.ranks = ranks
         self.ddp: DistributedDataParallel | None = None
         self._trained = 0
 
     def backward(self, part: Tensor, loss: Tensor, *, inputs: Sequence[Tensor] | None, last: bool) -> None:
         weighted = part * self.ranks.share
-        trained = sum(parameter.requires_grad for parameter in self.network.parameters())
+        trained = sum(parameter.requires_grad for parameter in self.parameters)
         if self.ddp is None or trained != self._trained:  # some have thawed: their gradients travel from now on
             self.ddp, self._trained = None, trained
             self.ddp = self._wrapped(weighted, numbers=loss.numel() + len(self.ranks.wishes()))
@@ -113,7 +113,7 @@ class Joint:
         from torch.nn.parallel import DistributedDataParallel
 
         used = reached(loss)
-        trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        trained = [parameter for parameter in self.parameters if parameter.requires_grad]
         unused = self.ranks.first(lambda: any(parameter not in used for parameter in trained))
         ddp = DistributedDataParallel(
             _Held(trained, numbers=numbers, device=loss.device),

@@ -35,6 +35,14 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def turn(file: Path) -> Iterator[None]:
+    """Wait until no other process has its turn with ``file``, made if it is not there. A turn ends with its process."""
+    with file.open("a") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        yield
+
+
 def holder(folder: Path) -> str:
     """The message about the process that holds ``folder``; nothing when it is free."""
     if not (folder / NAME).is_file():

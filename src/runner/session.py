@@ -72,11 +72,7 @@ def learning_rates(updates: Mapping[str, Update]) -> dict[str, float]:
 
 def momenta(updates: Mapping[str, Update]) -> dict[str, float]:
     """The momentum of each optimizer's first group where a schedule moves it: ``{"momentum": …}``, as the rates."""
-    return {
-        update.rate_label.replace("lr", "momentum", 1): update.momentum
-        for update in updates.values()
-        if update.momentum is not None
-    }
+    return {update.momentum_label: update.momentum for update in updates.values() if update.momentum is not None}
 
 
 @dataclass

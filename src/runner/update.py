@@ -49,6 +49,7 @@ class Update:
                 raise ValueError(f"{key} must be positive, got {limit}; leave it out for no clipping")
         self.name = name
         self.rate_label = "lr" if alone else f"lr/{name}"
+        self.momentum_label = "momentum" if alone else f"momentum/{name}"
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.scaler = scaler

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import uuid
 from collections.abc import Iterator
@@ -10,15 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.lock import holder
+from runner.lock import holder, turn
 from runner.observers.outbox import replace_json
-from runner.observers.tracking import jobs_of
+from runner.observers.tracking import jobs_of, sweep_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 NAME = "mlflow.json"
-OVER = {"completed": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+STATUSES = {"completed": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 
 
 class SweepRun:
@@ -62,7 +61,7 @@ class SweepRun:
         if not status.is_file():
             return ""
         state = json.loads(status.read_bytes())["state"]
-        return OVER.get(state) or ("" if holder(self._folder / job) else "KILLED")
+        return STATUSES.get(state) or ("" if holder(self._folder / job) else "KILLED")
 
     def _found(self, key: str) -> str:
         """Made before, by a request whose answer was lost."""
@@ -78,8 +77,7 @@ class SweepRun:
     def _record(self) -> Iterator[dict[str, Any]]:
         """``mlflow.json``, held against other jobs; what is put into it is kept, even when the rest fails."""
         path = self._folder / NAME
-        with path.with_name(".mlflow.lock").open("a") as lock:
-            fcntl.lockf(lock, fcntl.LOCK_EX)
+        with turn(path.with_name(".mlflow.lock")):
             known = json.loads(path.read_bytes()) if path.is_file() else {}
             record = {"key": uuid.uuid4().hex, "jobs": {}, **known}
             replace_json(path, record)  # the key comes before what is made with it
@@ -87,8 +85,3 @@ class SweepRun:
                 yield record
             finally:
                 replace_json(path, record)
-
-
-def sweep_name(folder: Path) -> str:
-    """The last two parts of a sweep's folder, which are its date and time unless it was given another one."""
-    return "/".join(folder.resolve().parts[-2:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import os
@@ -13,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.observers.mlflow_sweep import SweepRun
+from runner.lock import turn
+from runner.observers.mlflow_sweep import STATUSES, SweepRun
 from runner.observers.outbox import Begin, End, Points
 from runner.observers.sending import Rejected, reason
 from runner.observers.tracking import Tracking
@@ -35,7 +35,6 @@ SQLITE = "sqlite:///"
 SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 KEY_CHARACTERS, VALUE_CHARACTERS, TAG_CHARACTERS = 250, 6000, 5000  # MLflow's limits
 PARAMS_AT_ONCE, METRICS_AT_ONCE = 100, 1000
-STATUSES = {"completed": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 REFUSED = ("INVALID_PARAMETER_VALUE",)  # will be refused again
 QUIET = {  # of the sending process: it tries again itself, and nobody has asked it to report to others
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -217,8 +216,7 @@ def _one_at_a_time(address: str | None) -> Iterator[None]:
         yield
         return
     database = Path(address.removeprefix(SQLITE))
-    with database.with_name(f".{database.name}.lock").open("a") as lock:
-        fcntl.lockf(lock, fcntl.LOCK_EX)
+    with turn(database.with_name(f".{database.name}.lock")):
         yield
 
 

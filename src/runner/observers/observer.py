@@ -52,6 +52,13 @@ class StepRecord:
     warmup_s: float = 0.0  # spent in the first two steps of a batch size: compiling, picking kernels
     momenta: Mapping[str, float] = field(default_factory=dict)  # {"momentum": …} like the rates, if it moves
 
+    def scalars(self) -> dict[str, float]:
+        """What was measured, under names apart from the evaluations' means of the same losses: ``train/loss_step``."""
+        losses = {f"{name}_step": value for name, value in self.losses.items()}
+        measured = {"samples_per_s": self.samples_per_s, "memory_gib": self.memory_gib}
+        speed = {name: value for name, value in measured.items() if value is not None}
+        return {**losses, **self.learning_rates, **self.momenta, **speed}
+
 
 @dataclass(frozen=True)
 class EvaluationRecord:

@@ -6,7 +6,6 @@ random numbers, which such clients draw from, too. Free of torch.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -15,11 +14,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from runner.lock import turn
 from runner.observers.outbox import Begin, Delivery, End, File, Message, Points, messages
 
 POLL_S = 0.5
@@ -200,14 +199,6 @@ def follow(sender: Sender, orders: int) -> bool:
             gone_s = None if os.read(orders, 64) else time.monotonic()
 
 
-@contextmanager
-def alone(outbox: Path) -> Iterator[None]:
-    """One sender at a time on an outbox: that of a killed run may still be at it when the run goes on."""
-    with outbox.with_name(f".{outbox.stem}.lock").open("a") as file:
-        fcntl.lockf(file, fcntl.LOCK_EX)
-        yield
-
-
 def main(argv: Sequence[str]) -> int:
     """Send the outbox ``argv[0]``. On the standard output a JSON object a line: ``{"say": …}``, ``{"moved": true}``."""
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -222,7 +213,7 @@ def main(argv: Sequence[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), words.fileno())
 
     outbox = Path(argv[0])
-    with alone(outbox):
+    with turn(outbox.with_name(f".{outbox.stem}.lock")):  # the sender of a killed run may still be at it
         sender = Sender(outbox, tell=lambda text: put({"say": text}), moved=lambda: put({"moved": True}))
         try:
             sent = follow(sender, 0)

@@ -75,11 +75,7 @@ class TensorBoard:
         self._writer.flush()
 
     def logged(self, record: StepRecord) -> None:
-        # Named apart from the evaluations' means of the same losses, which are "train/loss", too.
-        losses = {f"{name}_step": value for name, value in record.losses.items()}
-        measured = {"samples_per_s": record.samples_per_s, "memory_gib": record.memory_gib}
-        speed = {name: value for name, value in measured.items() if value is not None}
-        self._scalars({**losses, **record.learning_rates, **record.momenta, **speed}, record.step)
+        self._scalars(record.scalars(), record.step)
 
     def stepped(self, step: int) -> None:
         if "gradients" in self.histograms:

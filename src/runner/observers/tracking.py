@@ -86,11 +86,7 @@ class Tracking:
         self._courier = Courier(self._outbox.path)
 
     def logged(self, record: StepRecord) -> None:
-        # Named apart from the evaluations' means of the same losses, which are "train/loss", too.
-        losses = {f"{name}_step": value for name, value in record.losses.items()}
-        measured = {"samples_per_s": record.samples_per_s, "memory_gib": record.memory_gib}
-        speed = {name: value for name, value in measured.items() if value is not None}
-        self._points("logged", record.step, {**losses, **record.learning_rates, **record.momenta, **speed})
+        self._points("logged", record.step, record.scalars())
 
     def evaluated(self, record: EvaluationRecord) -> None:
         self._points("evaluated", record.step, record.metrics)
@@ -189,6 +185,11 @@ def jobs_of(folder: Path) -> list[str]:
     """The names of the jobs when ``folder`` is that of a sweep."""
     ledger = folder / "sweep.json"
     return [job["name"] for job in json.loads(ledger.read_bytes())["jobs"]] if ledger.is_file() else []
+
+
+def sweep_name(folder: Path) -> str:
+    """The last two parts of a sweep's folder, which are its date and time unless it was given another one."""
+    return "/".join(folder.resolve().parts[-2:])
 
 
 def facts_of(folder: Path) -> dict[str, str]:

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.observers.mlflow_sweep import sweep_name
 from runner.observers.outbox import FOLDER, Begin, End, Points
-from runner.observers.tracking import Tracking
+from runner.observers.tracking import Tracking, sweep_name
 from runner.observers.tracking_problems import missing_package, named
 from runner.problem import Problem
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from runner.optim.ending import last_step
+from runner.optim.groups import closest_names
 from runner.plan import Plan
 from runner.problem import Problem
 
@@ -106,13 +106,14 @@ def faults(
 def told(task: nn.Module, until: Until, *, plan: Plan) -> str:
     """How much each pattern freezes, how long: "stem.*: 4 parameters (1,234 weights) until epoch 3 (step 9)"."""
     sizes: dict[str, list[int]] = {pattern: [] for pattern in until}
-    for name in thaw_steps(task, until, plan=plan):
+    thaws = thaw_steps(task, until, plan=plan)
+    for name in thaws:
         sizes[str(_owner(name, until))].append(task.get_parameter(name).numel())
     parts = [
         f"{pattern}: {len(sizes[pattern])} parameters ({sum(sizes[pattern]):,} weights) {_how_long(epoch, plan)}"
         for pattern, epoch in until.items()
     ]
-    layers = len(list(_held(task, until, thaw_steps(task, until, plan=plan), plan=plan)))
+    layers = len(list(_held(task, until, thaws, plan=plan)))
     statistics = [f"normalising layers that keep their statistics: {layers}"] if layers else []
     return "; ".join([*parts, *statistics])
 
@@ -177,9 +178,7 @@ def _unmatched(pattern: str, names: Sequence[str], until: Until) -> tuple[str, s
         return f"is left no parameter: {earlier} come first", "put it before"
     several = len({name.partition(".")[0] for name in names}) > 1
     known = list(names) if several else [name.partition(".")[2] for name in names]
-    prefixes = {f"{name.rsplit('.', depth)[0]}.*" for name in known for depth in range(1, name.count(".") + 1)}
-    close = difflib.get_close_matches(pattern, [*known, *sorted(prefixes)], n=3, cutoff=0.3) or known[:3]
-    return "matches no parameter that is trained", f"the closest names are {', '.join(close) or 'none'}"
+    return "matches no parameter that is trained", closest_names(pattern, known)
 
 
 def _idle(network: str, optimizer: Optimizer, starts: Mapping[Any, float], plan: Plan) -> Iterator[Problem]:

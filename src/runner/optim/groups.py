@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -100,9 +100,11 @@ def _unmatched(pattern: str, names: list[str], groups: Mapping[str, Mapping[str,
     if any(fnmatchcase(name, pattern) for name in names):
         earlier = ", ".join(list(groups)[: list(groups).index(pattern)])
         return f"optimizer.groups[{pattern!r}] is left no parameter: {earlier} come first; put it before"
+    return f"optimizer.groups[{pattern!r}] matches no parameter; {closest_names(pattern, names)}"
+
+
+def closest_names(pattern: str, names: Sequence[str]) -> str:
+    """A hint for a glob that matches none of ``names``, with names and with what begins as some of them."""
     prefixes = {f"{name.rsplit('.', depth)[0]}.*" for name in names for depth in range(1, name.count(".") + 1)}
     close = difflib.get_close_matches(pattern, [*names, *sorted(prefixes)], n=3, cutoff=0.3)
-    return (
-        f"optimizer.groups[{pattern!r}] matches no parameter; "
-        f"the closest names are {', '.join(close or names[:3]) or 'none'}"
-    )
+    return f"the closest names are {', '.join(close or names[:3]) or 'none'}"
