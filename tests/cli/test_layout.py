@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from cli.terminal import SMALL, Terminal
 from omegaconf import OmegaConf
+
+from runner import preflight
+from runner.sweep import conduct
 
 FIRST = "logs/synthetic/mlp/version_1"
 
@@ -38,6 +43,40 @@ def test_looking_makes_no_folder(terminal: Terminal) -> None:
     (message,) = terminal.runs("layout=by_datset").messages
     assert "did you mean by_dataset?" in message
     assert terminal.left() == []
+
+
+def test_a_number_that_goes_while_a_run_is_checked(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run takes it and completes: this one is not refused, and gets the next."""
+    terminal.trains("layout=by_dataset")
+    others, away = terminal.folder / FIRST, terminal.folder / "away"
+    others.rename(away)
+    check = preflight.check
+
+    def check_late(jobs: Sequence[preflight.Job]) -> preflight.Findings:
+        away.rename(others)
+        return check(jobs)
+
+    monkeypatch.setattr(preflight, "check", check_late)
+    terminal.trains("layout=by_dataset")
+    assert terminal.status("logs/synthetic/mlp/version_2")["state"] == "completed"
+
+
+@pytest.mark.slow
+def test_a_number_that_goes_while_a_sweep_is_checked(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep of the same names with other settings takes it."""
+    terminal.trains("layout=by_dataset", "seed=0,1", "optimizer.lr=0.2", "-m")
+    others, away = terminal.folder / "logs/sweeps/version_1", terminal.folder / "away"
+    others.rename(away)
+    plan = conduct.planned
+
+    def planned_late(*args: Any, **settings: Any) -> list[conduct.Planned]:
+        if away.exists():
+            away.rename(others)
+        return plan(*args, **settings)
+
+    monkeypatch.setattr(conduct, "planned", planned_late)
+    assert "2 of 2 runs completed" in terminal.trains("layout=by_dataset", "seed=0,1", "-m").out
+    assert terminal.status("logs/sweeps/version_2/mlp__1")["state"] == "completed"
 
 
 @pytest.mark.slow

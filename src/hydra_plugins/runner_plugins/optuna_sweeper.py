@@ -62,12 +62,11 @@ class OptunaSweeper(CheckedSweeper):
 
     def sweep(self, arguments: list[str]) -> Outcome:
         """Start the search, or go on with the one in the folder. Raises ``Refused`` before anything is written."""
-        from runner import numbering
         from runner.problem import Refused
         from runner.search import plan
 
         assert self.config is not None
-        folder = numbering.foreseen(Path(self.config.hydra.sweep.dir))
+        folder = Path(self.config.hydra.sweep.dir)
         asked = self.asked(arguments)
         before = plan.read(folder)
         if before is None:
@@ -93,10 +92,10 @@ class OptunaSweeper(CheckedSweeper):
 
     def _laid_out(self, folder: Path, arguments: Sequence[str]) -> Plan:
         """The search that is asked for, frozen. Raises ``Refused`` when it cannot be, or the folder is taken."""
+        from runner import numbering
         from runner.problem import Refused
         from runner.search.plan import Plan, directions_of
         from runner.search.space import space_of
-        from runner.search.study import exists
         from runner.sweep import ledger
 
         assert self.hydra_context is not None
@@ -104,11 +103,7 @@ class OptunaSweeper(CheckedSweeper):
             raise Refused([f"hydra.sweep.dir={folder}: holds a sweep that is no search; choose another folder"])
         loader = self.hydra_context.config_loader
         space = space_of(self.parsed(arguments), is_group=lambda key: bool(loader.get_group_options(key)))
-        name = "search" if self.storage is None else str(folder.absolute())
-        if self.storage is not None and exists(self.storage, name):
-            raise Refused(
-                [f"hydra.sweeper.storage={self.storage}: holds a study {name} already; choose another folder"]
-            )
+        name = "search" if self.storage is None else _new_study(self.storage, numbering.foreseen(folder))
         plan = Plan(self.asked(arguments), {}, name, self.storage, space, [])
         plan = replace(plan, bases=self._bases(space))
         bests = [config.trainer.best for config in self._corners(folder, plan)[1]]
@@ -161,6 +156,7 @@ class OptunaSweeper(CheckedSweeper):
         return conduct.planned(entries, folder, retry_failed=False), [entry.composed() for entry in entries]
 
     def _run(self, folder: Path, plan: Plan, *, starts: bool = False) -> Outcome:
+        from runner import numbering
         from runner.lock import held
         from runner.problem import Refused
         from runner.search import plan as plans
@@ -177,8 +173,8 @@ class OptunaSweeper(CheckedSweeper):
         if starts:
             self._check(folder, *self._corners(folder, plan))
         if self.check_only:
-            return Outcome(folder, [], [], [_prospect(plan, self.n_trials)])
-        folder, plan = self._placed(folder, plan, starts=starts)
+            return Outcome(numbering.foreseen(folder), [], [], [_prospect(plan, self.n_trials)])
+        folder, plan = self._placed(folder, plan)
         with held(folder):
             plans.write(folder, plan)
             study = Study(plan, folder, self._settings())
@@ -187,13 +183,12 @@ class OptunaSweeper(CheckedSweeper):
             finally:
                 study.close()
 
-    def _placed(self, folder: Path, plan: Plan, *, starts: bool) -> tuple[Path, Plan]:
-        """The folder, made, and the search in it: of a numbered one another may have taken the number since."""
-        assert self.config is not None
-        made = self._make(Path(self.config.hydra.sweep.dir) if starts else folder)
+    def _placed(self, folder: Path, plan: Plan) -> tuple[Path, Plan]:
+        """The folder, made, and the search in it, which is named by the number that the folder got."""
+        made = self._make(folder)
         if plan.storage is None or made == folder:
             return made, plan
-        return made, replace(plan, study=str(made.absolute()))
+        return made, replace(plan, study=_new_study(plan.storage, made))
 
     def _searched(self, folder: Path, plan: Plan, study: Study) -> Outcome:
         """Ask, run and tell until there are ``n_trials``."""
@@ -283,6 +278,17 @@ class OptunaSweeper(CheckedSweeper):
     def _fails_fast(self) -> bool:
         assert self.config is not None
         return bool(OmegaConf.select(self.config, "hydra.launcher.fail_fast"))
+
+
+def _new_study(storage: str, folder: Path) -> str:
+    """The name of the search in ``folder``. Raises ``Refused`` where ``storage`` knows it already."""
+    from runner.problem import Refused
+    from runner.search.study import exists
+
+    name = str(folder.absolute())
+    if exists(storage, name):
+        raise Refused([f"hydra.sweeper.storage={storage}: holds a study {name} already; choose another folder"])
+    return name
 
 
 def _prospect(plan: Plan, trials: int) -> str:

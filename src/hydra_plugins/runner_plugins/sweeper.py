@@ -63,14 +63,13 @@ class RunnerSweeper(CheckedSweeper):
         from runner.lock import held
         from runner.sweep import conduct, ledger
 
-        foreseen = numbering.foreseen(folder)
-        jobs = conduct.planned(entries, foreseen, retry_failed=self.retry_failed)
-        configs = self._check(foreseen, jobs, cfgs, uncomposed)
+        jobs = conduct.planned(entries, folder, retry_failed=self.retry_failed)
+        configs = self._check(folder, jobs, cfgs, uncomposed)
         if self.check_only:
-            return conduct.Outcome.of(foreseen, jobs)
-        folder = self._make(folder)
-        if folder != foreseen:  # another sweep has taken the number since
-            jobs = conduct.planned(entries, folder, retry_failed=self.retry_failed)
+            return conduct.Outcome.of(numbering.foreseen(folder), jobs)
+        made = self._make(folder)
+        if made != folder:  # it has its number
+            folder, jobs = made, conduct.planned(entries, made, retry_failed=self.retry_failed)
             configs = self._configs(folder, jobs)
         todo = [job for job in jobs if job.action != "skip"]
         with held(folder):

@@ -108,7 +108,7 @@ def _answer(
         HydraConfig.instance().cfg = None
         try:
             _, folder = checked(hydra, config_name, args.overrides)
-            print(f"ready: {folder}")
+            print(f"ready: {numbering.foreseen(folder)}")
         finally:  # what would fit is of use where something does not
             for line in goes_with(HydraConfig.instance().cfg):
                 print(line)
@@ -171,7 +171,7 @@ def _executed(cfg: DictConfig, folder: Path, manner: Manner, observers: Sequence
 def checked(
     hydra: Hydra, config_name: str, overrides: list[str], manner: Manner | None = None
 ) -> tuple[DictConfig, Path]:
-    """A single run's configuration, and the folder that it would get. Raises ``Refused`` with all that is wrong."""
+    """A single run's configuration, and its folder, as it is asked for. Raises ``Refused`` with all that is wrong."""
     from runner.manner import Manner
     from runner.preflight import Job, check
     from runner.preflight.ranks import refuse_other_world
@@ -179,7 +179,7 @@ def checked(
     cfg = composed(lambda some: hydra.compose_config(config_name, list(some), run_mode=RunMode.RUN), overrides)
     refuse_chdir(cfg)
     HydraConfig.instance().set_config(cfg)
-    folder = numbering.foreseen(Path(OmegaConf.select(cfg, "hydra.run.dir")))
+    folder = Path(OmegaConf.select(cfg, "hydra.run.dir"))
     manner = manner or Manner()
     resumes = manner.resume
     found = check([Job.of(cfg, name=folder.name, folder=folder, overrides=overrides, resumes=resumes)])
@@ -195,12 +195,12 @@ def checked(
 def _single(hydra: Hydra, config_name: str, overrides: list[str], manner: Manner | None = None, note: str = "") -> Path:
     from runner.preflight.folder import make_folder
 
-    cfg, _ = checked(hydra, config_name, overrides, manner)
+    cfg, asked = checked(hydra, config_name, overrides, manner)
     if note:
         print(note)
-    folder = make_folder(Path(OmegaConf.select(cfg, "hydra.run.dir")), "hydra.run.dir")
+    folder = make_folder(asked, "hydra.run.dir")
     with read_write(cfg.hydra):
-        cfg.hydra.run.dir = str(folder)  # settled: another number may have become the next one meanwhile
+        cfg.hydra.run.dir = str(folder)  # settled: another number would be the next one from here on
     callbacks = Callbacks(cfg)
     callbacks.on_run_start(config=cfg, config_name=config_name)
     try:

@@ -37,8 +37,7 @@ def main(argv: Sequence[str]) -> int:
     except NotFound as error:
         suggestion, reason = None, str(error)
     print("\n".join(lines(curve)))
-    make_folder(folder, "hydra.run.dir")
-    _write(curve, suggestion, folder)
+    _write(curve, suggestion, make_folder(folder, "hydra.run.dir"))
     if suggestion is None:
         raise Failed(f"no learning rate is suggested: {reason}; try another range (from_lr, to_lr) or more steps")
     print(f"suggestion: optimizer.lr={suggestion:g}")
