@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from runner.trajectory.store import FOLDER, Layout, open_store
+from runner.trajectory.place import FOLDER
+from runner.trajectory.store import Layout, open_store
 
 SHAPES = {"model.conv.weight": (4, 1, 3, 3), "model.head.weight": (40, 30), "model.head.bias": (40,)}
 STEPS = tuple(range(0, 60, 5))

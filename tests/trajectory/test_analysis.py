@@ -72,6 +72,42 @@ def test_a_straight_line_has_one_component_and_a_cosine_of_one() -> None:
     torch.testing.assert_close(line.cosines(), torch.ones(7, dtype=torch.float64))
 
 
+def test_small_steps_far_away_are_those_of_the_weights() -> None:
+    """A second seed lies as far from the first one as the weights are long, and at the end of training hardly moves."""
+    still = 30.0 * torch.randn(WEIGHTS, generator=torch.Generator().manual_seed(7)) + 1e-3 * path(1)
+    steps = still.double().diff(dim=0)
+    found = Geometry.of([path(0), still]).among(slice(STEPS, 2 * STEPS))
+    torch.testing.assert_close(found.step_lengths(), steps.norm(dim=1), rtol=1e-9, atol=0.0)
+    expected = torch.cosine_similarity(steps[:-1], steps[1:], dim=1)
+    torch.testing.assert_close(found.cosines(), expected, rtol=0.0, atol=1e-9)
+
+
+def test_a_window_has_its_own_directions_however_far_it_has_come() -> None:
+    """Three snapshots span a plane: a third direction would be noise, and none of the window's."""
+    far = torch.cat([path(), 1e5 + 1e-2 * path(1)])
+    found = Geometry.of([far])
+    for window in (slice(STEPS, STEPS + 3), slice(STEPS + 3, STEPS + 6)):
+        cosines = analysis.principal_cosines(found, window, window, dimensions=3)
+        torch.testing.assert_close(cosines, torch.ones(2, dtype=torch.float64))
+
+
+def test_what_stands_still_moves_by_nothing_at_all() -> None:
+    still = [path(seed)[:1].expand(6, -1) for seed in (0, 1)]
+    found = Geometry.of(still)
+    alone = found.among(slice(6, 12))
+    assert not alone.gram.any()
+    assert alone.cosines().isnan().all()
+    assert not analysis.pca(found.from_starts()).shares.any()
+    assert math.isnan(
+        analysis.subspace_distance(analysis.principal_cosines(alone, slice(0, 3), slice(3, 6), dimensions=3))
+    )
+
+
+def test_two_that_are_the_same_have_no_distance() -> None:
+    apart = Geometry.of([path(), path()]).squared_distances()
+    assert not apart[:STEPS, STEPS:].diagonal().any()
+
+
 def in_plane(first: int, second: int, count: int = 6) -> Tensor:
     """A path in the plane of two axes."""
     weights = torch.zeros(count, 8)

@@ -47,6 +47,11 @@ def test_an_extended_run_has_the_steps_of_a_longer_one() -> None:
         ({"every_epochs": 0.5}, "whole number"),
         ({"every_epochs": 1, "at_steps": []}, "positions from 0 on"),
         ({"every_epochs": 1, "at_steps": [-1]}, "positions from 0 on"),
+        ({"every_steps": "abc"}, "whole number, at least 1, got abc"),
+        ({"every_epochs": True}, "whole number"),
+        ({"every_epochs": 1, "at_steps": 5}, "list of whole numbers, got 5"),
+        ({"every_epochs": 1, "at_steps": ["a"]}, "list of whole numbers"),
+        ({"every_epochs": 1, "at_steps": [0.5]}, "list of whole numbers"),
         ({"every_steps": 1, "at_steps": [3]}, "go with every_epochs only"),
     ],
 )

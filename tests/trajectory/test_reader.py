@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,8 @@ import torch
 
 from runner.observers import Outcome
 from runner.trajectory import Recorder, Trajectory, stacked
-from runner.trajectory.store import FOLDER, INDEX, RECORDS
+from runner.trajectory.place import FOLDER, INDEX
+from runner.trajectory.store import RECORDS, Layout, open_store
 
 
 def recorded(
@@ -61,6 +64,40 @@ def test_safetensors_hold_the_same(dtype: str, tmp_path: Path) -> None:
     assert one.steps == other.steps
     assert torch.equal(one.matrix(), other.matrix())
     assert torch.equal(one[4]["5.weight"], other[4]["model.5.weight"])
+
+
+def test_more_than_the_memory_can_be_looked_at(tmp_path: Path) -> None:
+    """Of holes, which take no room on the disk: records beyond 2 GiB each, and together many times what is here."""
+    layout = Layout({"model.head.weight": (600_000_000,)}, "fp32")
+    store = open_store(tmp_path / FOLDER, layout, last_step=0)
+    store.close()
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    steps = 2 + 2 * memory_bytes // layout.record_bytes
+    with (tmp_path / FOLDER / RECORDS).open("wb") as file:
+        for step in range(steps):
+            file.seek(step * layout.record_bytes)
+            file.write(struct.pack("<q", step))
+        file.truncate(steps * layout.record_bytes)
+        file.seek(-4, os.SEEK_END)
+        file.write(struct.pack("<f", 3.5))
+    found = Trajectory(tmp_path)
+    assert found.matrix().shape == (steps, 600_000_000)
+    assert found[steps - 1]["head.weight"][-2:].tolist() == [0.0, 3.5]
+
+
+def test_a_damaged_snapshot_is_named(tmp_path: Path) -> None:
+    layout = Layout({"weight": (2,)}, "fp32", "safetensors")
+    open_store(tmp_path / FOLDER, layout, last_step=0).append(0, torch.zeros(2))
+    (file,) = (tmp_path / FOLDER).glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(ValueError, match=f"{file.name} is damaged"):
+        Trajectory(tmp_path)[0]
+
+
+def test_safetensors_may_be_read_by_whom_the_index_may(tmp_path: Path) -> None:
+    layout = Layout({"weight": (2,)}, "fp32", "safetensors")
+    open_store(tmp_path, layout, last_step=0).append(0, torch.zeros(2))
+    assert {oct(file.stat().st_mode) for file in tmp_path.iterdir()} == {oct((tmp_path / INDEX).stat().st_mode)}
 
 
 def test_seeds_are_stacked_at_the_steps_that_they_share(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from runner.checkpoint import FolderCheckpoints
 from runner.observers import Outcome, RunInfo
 from runner.plan import Plan
 from runner.trajectory import Recorder, Trajectory
-from runner.trajectory.store import FOLDER, RECORDS, RecordFile
+from runner.trajectory.place import FOLDER
+from runner.trajectory.store import RECORDS, Layout, RecordFile, open_store
+from runner.trajectory.writer import Writer
 
 STEPS = 14
 
@@ -159,6 +161,16 @@ def test_the_dtype_is_that_of_the_file(dtype: str, tmp_path: Path) -> None:
     full, short = (Trajectory(tmp_path / name)[7]["model.0.weight"] for name in ("fp32", dtype))
     assert short.dtype == {"fp16": torch.float16, "bf16": torch.bfloat16}[dtype]
     assert torch.equal(short, full.to(short.dtype))
+
+
+def test_numbers_that_fp16_does_not_hold_are_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    layout = Layout({"weight": (2,)}, "fp16")
+    writer = Writer(open_store(tmp_path, layout, last_step=0), layout, torch.device("cpu"))
+    for step, value in enumerate((65504.0, 65536.0, 1e9)):
+        writer.write(step, {"weight": torch.tensor([1.0, value])})
+    writer.close()
+    (said,) = caplog.messages
+    assert said.startswith("the weights of step 1 go beyond 65504, and are inf in fp16; trajectory.dtype=bf16")
 
 
 def test_a_training_that_a_rule_ends_has_its_last_weights(tmp_path: Path) -> None:

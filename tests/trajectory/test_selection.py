@@ -65,10 +65,24 @@ def test_a_pattern_that_matches_nothing_is_told() -> None:
 
 
 def test_a_selection_that_leaves_nothing_is_told() -> None:
-    (problem,) = Selection(include=["re:bias$"]).problems(task())
+    (problem,) = Selection(exclude=["weight"]).problems(task())
     assert "leaves no weights to record, for norms and biases are left out" in problem.line()
     (problem,) = Selection(exclude=["model"], norms_and_biases=True).problems(task())
     assert problem.key == "exclude"
+
+
+def test_each_pattern_has_to_record_something() -> None:
+    (problem,) = Selection(include=["features", "head.bias"]).problems(task())
+    assert problem.line().startswith("include=head.bias: head.bias matches only norms and biases, which are left out; ")
+    assert not list(Selection(include=["features", "head.bias"], norms_and_biases=True).problems(task()))
+    assert not list(Selection(exclude=["bias"]).problems(task()))
+
+
+@pytest.mark.parametrize(("given", "remedy"), [("head", ["head"]), ([0], ["0"]), (None, [])])
+def test_patterns_are_a_list(given: Any, remedy: list[str]) -> None:
+    with pytest.raises(ValueError, match="list of patterns") as refused:
+        Selection(exclude=given)
+    assert str(refused.value).endswith(f"set trajectory.exclude={remedy}")
 
 
 def test_what_is_no_regular_expression_is_refused() -> None:

@@ -9,8 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from runner import checkpoint, weights_file
-from runner.afterwards import checksums
+from runner import checkpoint, checksums, weights_file
 from runner.batch import tensors as tensors_in
 from runner.checkpoint import Unsound
 from runner.config.identity import identity
@@ -62,14 +61,8 @@ class Contents:
 def contents(path: Path) -> Contents:
     """Read one of our checkpoints, an archive's safetensors, or anybody's weights. Raises ``Failed`` for a damaged one.
 
-    Nothing in it is run. What is asked for but not there is a ``ValueError``.
+    Nothing in it is run.
     """
-    if not path.is_file():
-        raise ValueError(f"inspect {path}: there is no such file")
-    archive = path.parent.parent
-    damaged = checksums.damaged(archive, [path])
-    if damaged:
-        raise Failed(damaged[0])
     try:
         return _ours(path)
     except Unsound as error:
@@ -79,7 +72,8 @@ def contents(path: Path) -> Contents:
         file = weights_file.read(path)
     except UnusableWeights as error:
         raise Failed(replace(error.problem, key=str(path), value=None).line()) from error
-    noted = path.relative_to(archive).as_posix() in checksums.known(archive)
+    archive = weights_file.run_of(path)
+    noted = path.resolve().relative_to(archive).as_posix() in checksums.known(archive)
     sound = f"as {checksums.NAME} says" if noted else ""
     return Contents(path, file.tensors, file.step, sound, identity=_configured(archive) if noted else {})
 
@@ -94,7 +88,7 @@ def _ours(path: Path) -> Contents:
         content["step"],
         "digest ok",
         content.get("metrics", {}),
-        content.get("identity") or _configured(path.parent.parent),
+        content.get("identity") or _configured(weights_file.run_of(path)),
         {name: size for name, size in sizes.items() if size},
     )
 

@@ -18,9 +18,11 @@ def main(argv: Sequence[str]) -> int:
     """
     if len(argv) != 1:
         raise Refused([f"inspect: takes a file of weights, or the folder of a run or an archive; {USAGE}"])
+    path = Path(argv[0]).expanduser()
+    if not path.exists():
+        raise Refused([f"inspect {path}: there is no such file"])
     from runner.afterwards.inspection import contents
 
-    path = Path(argv[0]).expanduser()
     if not path.is_dir():
         print("\n".join(contents(path).lines()))
         return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from runner.cli import argv as arguments
 from runner.problem import Refused
+from runner.trajectory.place import FOLDER, INDEX, index_in
 
 if TYPE_CHECKING:
     from runner.results.trajectories.study import Study
@@ -30,6 +31,8 @@ def main(argv: Sequence[str]) -> int:
         return _line(argv) if "--line" in argv else _study(argv)
     except ValueError as error:
         raise error if isinstance(error, Refused) else Refused([str(error)]) from error
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise Refused([f"{error.filename}: {error.strerror or error}; --output=<folder> writes elsewhere"]) from error
 
@@ -91,13 +94,15 @@ def _export(argv: Sequence[str]) -> int:
     runs = _plain(words)
     if len(runs) != 1 or (as_csv is None) == (as_npz is None):
         raise Refused([f"export: takes one run, and either --csv or --npz with a new folder; {USAGE}"])
+    run = Path(runs[0]).expanduser()
+    index_in(run / FOLDER)
     from runner.trajectory import export
     from runner.trajectory.reader import Trajectory
 
     folder = Path(as_csv or as_npz or "").expanduser()
     write = export.to_npz if as_csv is None else export.to_csv
-    files = write(Trajectory(Path(runs[0]).expanduser()), folder)
-    print(f"{len(files)} files: {folder}")
+    files = write(Trajectory(run), folder)
+    print(f"{'1 file' if len(files) == 1 else f'{len(files)} files'}: {folder}")
     return 0
 
 
@@ -125,10 +130,12 @@ def _runs(words: Sequence[str]) -> list[Path]:
     found: list[Path] = []
     for word in _plain(words):
         folder = Path(word).expanduser()
-        jobs = [index.parents[1] for index in folder.glob("*/trajectory/index.json")]
+        jobs = [index.parents[1] for index in folder.glob(f"*/{FOLDER}/{INDEX}")]
         found += sorted(jobs) if jobs else [folder]
     if not found:
         raise Refused([f"trajectory: needs the folder of a run; {USAGE}"])
+    for run in found:
+        index_in(run / FOLDER)  # said before torch is imported
     return list(dict.fromkeys(found))
 
 
@@ -136,7 +143,7 @@ def _made(output: Path | None, run: Path, *, check: bool = False) -> Path:
     """Where files go; made now, unless it is only checked that there is a run."""
     if check and not run.is_dir():
         raise Refused([f"{run}: there is no such folder; name that of a run"])
-    folder = output or run / "trajectory"
+    folder = output or run / FOLDER
     if not check:
         folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -156,8 +163,10 @@ def _wrote(files: Iterable[Path], folder: Path) -> None:
 
 def _told(study: Study) -> None:
     """How far each layer went, and how straight; the mean over the runs."""
-    print(f"{len(study.runs)} runs, {len(study.steps)} snapshots, steps {study.steps[0]} to {study.steps[-1]}")
-    print(f"{'layer':<32} {'norm':>9} {'moved':>9} {'path':>9} {'cosine':>7}  variance in 2 components")
+    count = "1 run" if len(study.runs) == 1 else f"{len(study.runs)} runs"
+    print(f"{count}, {len(study.steps)} snapshots, steps {study.steps[0]} to {study.steps[-1]}")
+    width = max(len("layer"), *map(len, study.geometries))
+    print(f"{'layer':<{width}} {'norm':>9} {'moved':>9} {'path':>9} {'cosine':>7}  variance in 2 components")
     for layer, geometry in study.geometries.items():
         runs = [geometry.among(study.rows(number)) for number in range(len(study.runs))]
         norm = sum(float(run.norms[0]) for run in runs) / len(runs)
@@ -165,4 +174,4 @@ def _told(study: Study) -> None:
         path = sum(float(run.step_lengths().sum()) for run in runs) / len(runs)
         cosine = sum(float(run.cosines().nanmean()) for run in runs) / len(runs)
         share = float(study.pca[layer].shares[:2].sum())
-        print(f"{layer:<32} {norm:>9.4g} {moved:>9.4g} {path:>9.4g} {cosine:>7.3f}  {share:.1%}")
+        print(f"{layer:<{width}} {norm:>9.4g} {moved:>9.4g} {path:>9.4g} {cosine:>7.3f}  {share:.1%}")

@@ -1,14 +1,15 @@
 """What the paths of weights look like: distances, directions, principal components, subspaces.
 
-All of it follows from the inner products of the snapshots' displacements from the first one, which are few; the
-weights, which are many, are passed over once, in blocks.
+All of it follows from the inner products of the moves from one snapshot to the next, which are few; the weights, which
+are many, are passed over once, in blocks. Differences of inner products of the snapshots themselves would not do:
+what a slow layer moves in a step is lost in them beside where it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -18,57 +19,68 @@ BLOCK_BYTES = 2**26  # of weights in float64 at once
 
 @dataclass(frozen=True)
 class Geometry:
-    """Of M snapshots, run after run: ``gram`` (M, M) of displacements from the first one, and ``norms`` (M,)."""
+    """Of M snapshots, run after run: ``moves`` (M, M), inner products of the moves that lead to them; ``norms`` (M,).
 
-    gram: Tensor
+    A run's first snapshot is reached from the first run's first one, any other from the one before it. ``lengths`` are
+    the snapshots of each run.
+    """
+
+    moves: Tensor
     norms: Tensor
+    lengths: Sequence[int]
 
     @classmethod
-    def of(cls, matrices: Sequence[Tensor]) -> Geometry:
-        """From the weights (steps, W) of each run. Computes in float64, and loads a block of columns at a time."""
-        count, width = sum(len(matrix) for matrix in matrices), matrices[0].shape[1]
-        gram, squares = torch.zeros(count, count, dtype=torch.float64), torch.zeros(count, dtype=torch.float64)
+    def of(cls, matrices: Sequence[Tensor], *, rows: Sequence[Sequence[int]] | None = None) -> Geometry:
+        """From the weights (steps, W) of each run, or those of its ``rows``.
+
+        Computes in float64, and loads a block of columns at a time.
+        """
+        rows = rows or [range(len(matrix)) for matrix in matrices]
+        lengths = [len(kept) for kept in rows]
+        count, width = sum(lengths), matrices[0].shape[1]
+        moves, squares = torch.zeros(count, count, dtype=torch.float64), torch.zeros(count, dtype=torch.float64)
         for place in _blocks(width, rows=count):
-            block = torch.cat([matrix[:, place] for matrix in matrices]).double()
-            squares += block.square().sum(dim=1)
-            block -= block[0].clone()
-            gram += block @ block.T
-        return cls(gram, squares.sqrt())
+            runs = [matrix[:, place][list(kept)].double() for matrix, kept in zip(matrices, rows, strict=True)]
+            squares += torch.cat([run.square().sum(dim=1) for run in runs])
+            block = torch.cat([run.diff(dim=0, prepend=runs[0][:1]) for run in runs])
+            moves += block @ block.T
+        return cls(moves, squares.sqrt(), lengths)
 
     def __add__(self, other: Geometry) -> Geometry:
         """That of both sets of weights together: the same snapshots of other layers."""
-        return Geometry(self.gram + other.gram, (self.norms.square() + other.norms.square()).sqrt())
+        return Geometry(self.moves + other.moves, (self.norms.square() + other.norms.square()).sqrt(), self.lengths)
+
+    @property
+    def gram(self) -> Tensor:
+        """(M, M): inner products of the displacements from the first snapshot."""
+        rows = torch.cat([part.cumsum(dim=0) for part in torch.split(self.moves, list(self.lengths), dim=0)])
+        return torch.cat([part.cumsum(dim=1) for part in torch.split(rows, list(self.lengths), dim=1)], dim=1)
 
     def among(self, rows: slice) -> Geometry:
-        """Of some of the snapshots alone."""
-        return Geometry(self.gram[rows, rows], self.norms[rows])
+        """Of some snapshots of one run, which follow each other, alone."""
+        part = Geometry(self.moves[rows, rows], self.norms[rows], [rows.stop - rows.start])
+        return part.from_starts()
 
-    def from_starts(self, starts: Sequence[int]) -> Geometry:
-        """Each snapshot as the displacement from the last one of the rows ``starts`` before it: its own run's first."""
-        count = len(self.gram)
-        change = torch.eye(count, dtype=torch.float64)
-        for row in range(count):
-            change[row, max(start for start in starts if start <= row)] -= 1.0
-        return Geometry(change @ self.gram @ change.T, self.norms)
+    def from_starts(self) -> Geometry:
+        """Each snapshot as the displacement from its own run's first one."""
+        follows = torch.ones(len(self.moves), dtype=torch.float64)
+        follows[[0, *accumulate(self.lengths[:-1])]] = 0.0
+        return Geometry(self.moves * follows[:, None] * follows, self.norms, self.lengths)
 
     def squared_distances(self) -> Tensor:
         """(M, M) between all pairs."""
-        squares = self.gram.diagonal()
-        return (squares[:, None] + squares[None, :] - 2 * self.gram).clamp(min=0.0)
-
-    def steps(self) -> Tensor:
-        """(M - 1, M - 1): inner products of the steps from each snapshot to the next."""
-        left = self.gram[1:] - self.gram[:-1]
-        return left[:, 1:] - left[:, :-1]
+        gram = self.gram
+        squares = gram.diagonal()
+        return (squares[:, None] + squares[None, :] - 2 * gram).clamp(min=0.0)
 
     def step_lengths(self) -> Tensor:
-        """(M - 1,): Euclidean lengths of the steps from each snapshot to the next."""
-        return self.steps().diagonal().clamp(min=0.0).sqrt()
+        """(M - 1,): of one run, Euclidean lengths of the steps from each snapshot to the next."""
+        return self.moves.diagonal()[1:].sqrt()
 
     def cosines(self) -> Tensor:
-        """(M - 2,): between each step and the next one; nan where one of them has no length."""
+        """(M - 2,): of one run, between each step and the next one; nan where one of them has no length."""
         lengths = self.step_lengths()
-        return self.steps().diagonal(1) / (lengths[:-1] * lengths[1:])
+        return self.moves.diagonal(1)[1:] / (lengths[:-1] * lengths[1:])
 
 
 @dataclass(frozen=True)
@@ -101,13 +113,13 @@ def kernel_pca(geometry: Geometry, *, components: int = 2, gamma: float | None =
 
 
 def principal_cosines(geometry: Geometry, one: slice, other: slice, *, dimensions: int) -> Tensor:
-    """(k,): cosines of the principal angles between the leading subspaces of two windows of snapshots, largest first.
+    """(k,): of one run, cosines of the principal angles between two windows' leading subspaces, largest first.
 
     ``k`` is ``dimensions``, or less where a window spans less (Björck and Golub, 1973).
     """
     left, right = _basis(geometry, one, dimensions), _basis(geometry, other, dimensions)
     count = min(left.shape[1], right.shape[1])
-    cosines: Tensor = torch.linalg.svdvals(left.T @ geometry.gram @ right)
+    cosines: Tensor = torch.linalg.svdvals(left.T @ geometry.moves @ right)
     return cosines[:count].clamp(0.0, 1.0)
 
 
@@ -124,14 +136,15 @@ def windows(count: int, *, parts: int) -> list[slice]:
 
 
 def _basis(geometry: Geometry, rows: slice, dimensions: int) -> Tensor:
-    """(M, k): combinations of snapshots that are orthonormal directions of the window's leading subspace."""
-    count = rows.stop - rows.start
-    centring = torch.eye(count, dtype=torch.float64) - 1.0 / count
-    values, vectors = torch.linalg.eigh(centring @ geometry.gram[rows, rows] @ centring)
+    """(M, k): combinations of moves that are orthonormal directions of the window's leading subspace."""
+    values, vectors = torch.linalg.eigh(_centred(geometry.among(rows).gram))
     values, vectors = values.flip(0)[:dimensions], vectors.flip(1)[:, :dimensions]
-    kept = values > values[0] * 1e-12
-    basis = torch.zeros(len(geometry.gram), int(kept.sum()), dtype=torch.float64)
-    basis[rows] = centring @ vectors[:, kept] / values[kept].sqrt()
+    kept = values > values[0].clamp(min=0.0) * 1e-12
+    of_snapshots = vectors[:, kept] / values[kept].sqrt()
+    of_snapshots -= of_snapshots.mean(dim=0)
+    basis = torch.zeros(len(geometry.moves), of_snapshots.shape[1], dtype=torch.float64)
+    basis[rows] = of_snapshots.flip(0).cumsum(0).flip(0)  # a snapshot is the sum of the moves up to it
+    basis[rows.start] = 0.0  # of all of them: the mean of the window is its origin
     return basis
 
 

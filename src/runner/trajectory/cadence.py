@@ -32,8 +32,12 @@ class Cadence:
             told = ", ".join(f"{name}={value}" for name, value in given.items()) or "none"
             raise ValueError(f"give one of {', '.join(WAYS)}, got {told}; set the others to null")
         for name, value in given.items():
-            if value < 1 or value != int(value):
+            if not _is_whole(value) or value < 1:
                 raise ValueError(f"{name} must be a whole number, at least 1, got {value}; set trajectory.{name}=<n>")
+        if not isinstance(self.at_steps, Sequence) or not all(map(_is_whole, self.at_steps)):
+            raise ValueError(
+                f"at_steps must be a list of whole numbers, got {self.at_steps}; set trajectory.at_steps=[0]"
+            )
         if self.every_epochs is None and tuple(self.at_steps) != (0,):
             raise ValueError(
                 f"at_steps={list(self.at_steps)} are positions in an epoch; they go with every_epochs only"
@@ -70,6 +74,10 @@ class Cadence:
             name = next(name for name in WAYS if getattr(self, name) is not None)
             text = f"would record nothing of the {plan.total_steps} steps of training ({length} an epoch)"
             yield Problem(name, getattr(self, name), text, f"set trajectory.{name} to less, or trajectory=log")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer()
 
 
 def _is_on_scale(step: int, per_decade: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -11,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from runner.trajectory.place import FOLDER
 from runner.trajectory.selection import matches
 from runner.trajectory.store import (
     DTYPES,
-    FOLDER,
     RECORDS,
     STEP,
     Layout,
@@ -23,6 +25,7 @@ from runner.trajectory.store import (
 )
 
 BITS = {"fp32": "<f4", "fp16": "<f2", "bf16": "<i2"}  # numpy has no bf16
+MAP_NORESERVE = 0x4000  # of Linux; in the module mmap from Python 3.13 on
 
 
 class Trajectory(Mapping[int, Mapping[str, Tensor]]):
@@ -98,18 +101,25 @@ class Trajectory(Mapping[int, Mapping[str, Tensor]]):
     @cached_property
     def _weights(self) -> Tensor:
         """(steps, values), each row behind the step that opens its record."""
-        record = np.dtype([("step", f"<i{STEP.size}"), ("weights", BITS[self.layout.dtype], (self.layout.values,))])
-        assert record.itemsize == self.layout.record_bytes, "nothing lies between the fields"
-        rows = np.memmap(self.folder / RECORDS, dtype=record, mode="c", shape=(len(self.steps),))
-        return torch.from_numpy(rows["weights"]).view(DTYPES[self.layout.dtype])
+        rows = np.frombuffer(self._mapped(), BITS[self.layout.dtype]).reshape(len(self.steps), -1)
+        return torch.from_numpy(rows[:, STEP.size // rows.itemsize :]).view(DTYPES[self.layout.dtype])
+
+    def _mapped(self) -> mmap.mmap:
+        """The records. Writing to them changes a copy; no room is set aside for it, for they may be more than fit."""
+        flags = mmap.MAP_PRIVATE | (MAP_NORESERVE if sys.platform == "linux" else 0)
+        with (self.folder / RECORDS).open("rb") as file:
+            return mmap.mmap(file.fileno(), len(self.steps) * self.layout.record_bytes, flags=flags)
 
     def _flat(self, step: int, names: Sequence[str]) -> Tensor:
         try:
-            from safetensors import safe_open
+            from safetensors import SafetensorError, safe_open
         except ImportError as error:
             raise ValueError(f"{self.folder} needs the package safetensors; install runner[safetensors]") from error
-        with safe_open(self._files[step], framework="pt") as opened:
-            return torch.cat([opened.get_tensor(name).flatten() for name in names])
+        try:
+            with safe_open(self._files[step], framework="pt") as opened:
+                return torch.cat([opened.get_tensor(name).flatten() for name in names])
+        except SafetensorError as error:
+            raise ValueError(f"{self._files[step]} is damaged: {error}") from error
 
 
 class Snapshot(Mapping[str, Tensor]):

@@ -14,8 +14,9 @@ from runner.observers.observer import EvaluationRecord, Outcome, RunInfo, StepRe
 from runner.plan import Plan
 from runner.problem import Problem
 from runner.trajectory.cadence import Cadence
+from runner.trajectory.place import FOLDER
 from runner.trajectory.selection import Selection
-from runner.trajectory.store import DTYPES, FOLDER, FORMATS, Layout, missing, open_store
+from runner.trajectory.store import DTYPES, FORMATS, Layout, missing, open_store
 from runner.trajectory.writer import Writer
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ class Selection:
     """Parameters that match one of ``include``, all where it is empty, and none of ``exclude``.
 
     Those of norms and the biases only with ``norms_and_biases``, buffers only with ``buffers``: running
-    means, not counters. Raises ``ValueError`` for a pattern that is no regular expression.
+    means, not counters. Raises ``ValueError`` for what is no list, and a pattern that is no regular expression.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Selection:
         norms_and_biases: bool = False,
         buffers: bool = False,
     ) -> None:
-        self.include, self.exclude = tuple(include), tuple(exclude)
+        self.include, self.exclude = _listed("include", include), _listed("exclude", exclude)
         self.norms_and_biases, self.buffers = norms_and_biases, buffers
         for key, pattern in self._patterns():
             try:
@@ -60,17 +60,26 @@ class Selection:
         }
 
     def problems(self, module: nn.Module) -> Iterator[Problem]:
-        """A pattern that matches nothing, and patterns that leave nothing."""
-        names = list(self._candidates(module))
-        for key, pattern in self._patterns():
-            if not _any([pattern], *names):
-                text = f"{pattern} matches none of the {len(names)} names ({_some(names)})"
-                yield Problem(key, pattern, text, _remedy(key, pattern))
-        if not self.of(module) and all(_any([pattern], *names) for _, pattern in self._patterns()):
+        """A pattern that matches nothing, or nothing that is recorded; patterns that leave nothing."""
+        wrong = list(self._wrong_patterns(module))
+        yield from wrong
+        if not wrong and not self.of(module):
             key = "include" if self.include else "exclude" if self.exclude else "norms_and_biases"
             text = "leaves no weights to record" + (", for norms and biases are left out" * (not self.norms_and_biases))
             value = list(getattr(self, key)) if key != "norms_and_biases" else self.norms_and_biases
             yield Problem(key, value, text, "set trajectory.norms_and_biases=true, or select others")
+
+    def _wrong_patterns(self, module: nn.Module) -> Iterator[Problem]:
+        names = list(self._candidates(module))
+        left_out = set() if self.norms_and_biases else norms_and_biases(module)
+        for key, pattern in self._patterns():
+            found = {name for name in names if matches(pattern, name)}
+            if not found:
+                text = f"{pattern} matches none of the {len(names)} names ({_some(names)})"
+                yield Problem(key, pattern, text, _remedy(key, pattern))
+            elif key == "include" and found <= left_out:
+                text = f"{pattern} matches only norms and biases, which are left out"
+                yield Problem(key, pattern, text, f"set trajectory.norms_and_biases=true, or {_remedy(key, pattern)}")
 
     def _candidates(self, module: nn.Module) -> Mapping[str, Tensor]:
         buffers: Iterable[tuple[str, Tensor]] = module.named_buffers() if self.buffers else ()
@@ -79,6 +88,18 @@ class Selection:
     def _patterns(self) -> Iterator[tuple[str, str]]:
         yield from (("include", pattern) for pattern in self.include)
         yield from (("exclude", pattern) for pattern in self.exclude)
+
+
+def _listed(key: str, patterns: object) -> tuple[str, ...]:
+    """One pattern alone would be read as a list of its letters."""
+    if isinstance(patterns, Sequence) and not isinstance(patterns, str):
+        if all(isinstance(pattern, str) for pattern in patterns):
+            return tuple(patterns)
+        given = list(patterns)
+    else:
+        given = [] if patterns is None else [patterns]
+    text = [str(pattern) for pattern in given]
+    raise ValueError(f"{key} must be a list of patterns, got {patterns}; set trajectory.{key}={text}")
 
 
 def _any(patterns: Iterable[str], *names: str) -> bool:

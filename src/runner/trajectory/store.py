@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 
 from runner.durable import appearing, sync_folder
+from runner.trajectory.place import INDEX, index_in
 
-FOLDER, INDEX, RECORDS = "trajectory", "index.json", "records.bin"
+RECORDS = "records.bin"
 VERSION = 1
 STEP = struct.Struct("<q")  # opens each record
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -68,14 +70,12 @@ class Layout:
     @classmethod
     def read(cls, folder: Path) -> Layout:
         """That of the trajectory in ``folder``. Raises ``ValueError`` where there is none, or a damaged one."""
-        path = folder / INDEX
+        path = index_in(folder)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             version = content["version"]
             shapes = {entry["name"]: tuple(entry["shape"]) for entry in content["tensors"]}
             layout = cls(shapes, content["dtype"], content["format"])
-        except FileNotFoundError:
-            raise ValueError(f"{path}: there is no such file; record weights with trajectory=epochs") from None
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from error
         if version != VERSION or layout.dtype not in DTYPES or layout.format not in FORMATS:
@@ -178,6 +178,7 @@ class SafetensorsFolder:
 
         with appearing(self.folder / file_of_step(step)) as temporary:
             save_file(self.layout.views(flat), temporary, metadata={"runner.step": str(step)})
+            shutil.copymode(self.folder / INDEX, temporary)  # safetensors lets nobody but the owner read
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
 

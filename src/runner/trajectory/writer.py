@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from runner.trajectory.store import DTYPES, Layout, Store
 
+log = logging.getLogger(__name__)
 SLOTS = 2  # one is written while the next one is filled
 
 
@@ -59,6 +61,7 @@ class Writer:
         self._failure: Exception | None = None
         self._broken = False
         self._unsettled = False
+        self._may_overflow = layout.dtype == "fp16"
         self._thread = threading.Thread(target=self._work, name="trajectory", daemon=True)
         self._thread.start()
 
@@ -96,12 +99,21 @@ class Writer:
             try:
                 if not self._broken:
                     slot.wait()
+                    self._look_for_overflow(slot)
                     self._store.append(slot.step, slot.host)
             except Exception as error:
                 self._failure, self._broken = error, True
             finally:
                 self._free.put(slot)
                 self._filled.task_done()
+
+    def _look_for_overflow(self, slot: Slot) -> None:
+        """Said once: training has larger numbers than the type of the file."""
+        if self._may_overflow and any(extreme.isinf() for extreme in slot.host.aminmax()):  # makes no copy
+            self._may_overflow = False
+            largest = torch.finfo(torch.float16).max
+            text = "the weights of step %d go beyond %.0f, and are inf in fp16; trajectory.dtype=bf16 would hold them"
+            log.warning(text, slot.step, largest)
 
     def _raise(self) -> None:
         failure, self._failure = self._failure, None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,16 @@ def test_a_path_is_where_its_components_say(tmp_path: Path) -> None:
     assert [axes.get_title(loc="left").split("  ")[0] for axes in panels] == ["all weights", "conv", "head"]
     (line,) = panels[1].get_lines()
     assert np.asarray(line.get_xydata()).tolist() == study.pca["conv"].coordinates.tolist()
+
+
+def test_a_long_name_does_not_run_into_the_next_panel(tmp_path: Path) -> None:
+    found = Study.of([recorded(tmp_path / "net__0", steps=range(0, 30, 10))], pattern="conv")
+    (layer,) = found.geometries
+    long = replace(found, geometries={"backbone.body.layer2.0.downsample.conv": found.geometries[layer]})
+    figure = pictures.paths(long, long.pca, "principal component")
+    (title,) = [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
+    assert re.fullmatch(r"….*downsample\.conv  \(\d+%, \d+%\)", title)
+    assert len(title) <= pictures.TITLE
 
 
 def test_what_stands_still_has_no_place_on_a_logarithmic_axis(tmp_path: Path) -> None:

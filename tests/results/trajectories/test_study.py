@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from trajectory.paths import STEPS, recorded, weights
 
 from runner.results.trajectories.study import ALL, Study
+from runner.trajectory.place import FOLDER
+from runner.trajectory.store import RECORDS
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -72,6 +76,21 @@ def test_a_pattern_chooses_layers_and_common_steps_count(tmp_path: Path) -> None
     assert (list(study.geometries), list(study.steps)) == (["conv"], [0, 10, 20, 30, 40, 50])
 
 
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_refused(broken: float, tmp_path: Path) -> None:
+    """One would make a nan of all numbers of its layer."""
+    runs = [recorded(tmp_path / name) for name in "ab"]
+    file = runs[1] / FOLDER / RECORDS
+    records = np.fromfile(file, dtype="<f4").reshape(len(STEPS), -1)
+    records[3, 5] = broken
+    records.tofile(file)
+    with pytest.raises(ValueError, match=r"b: model.conv is not finite at step 15"):
+        Study.of(runs)
+    assert list(Study.of(runs, pattern="head").geometries) == ["head"]
+
+
 def test_too_few_snapshots_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="three snapshots at least, got 2"):
         Study.of([recorded(tmp_path / "a", steps=[0, 5])])
+    with pytest.raises(ValueError, match="three snapshots at least that all runs have, got 2"):
+        Study.of([tmp_path / "a", recorded(tmp_path / "b")])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PANELS = 16  # at most in one picture; the tables have all layers
 COLUMNS = 4
+TITLE = 32  # characters that a panel is wide
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")  # of runs; colour is time
 TIME = "viridis"
 WHITE = {"figure.facecolor": "white", "savefig.facecolor": "white", "legend.fontsize": 8}
@@ -61,7 +62,7 @@ def paths(study: Study, found: Mapping[str, Components], what: str) -> Figure:
             axes.scatter(x[0], y[0], s=44, facecolors="none", edgecolors=INK, marker=marker, linewidths=1.1, zorder=3)
             axes.scatter(x[-1], y[-1], s=44, c="none", edgecolors=COLOURS[1], marker=marker, linewidths=1.6, zorder=4)
         first, second = (f"{share:.0%}" for share in components.shares.tolist()[:2])
-        axes.set_title(f"{layer}  ({first}, {second})", fontsize=8, loc="left")
+        axes.set_title(_title(layer, f"  ({first}, {second})"), fontsize=8, loc="left")
         axes.set_box_aspect(1)
         axes.tick_params(labelsize=6)
         axes.locator_params(nbins=4)
@@ -120,6 +121,8 @@ def seeds(study: Study) -> Figure:
         "orthogonal",
         (1.0, math.sqrt(2.0)),
         xycoords=("axes fraction", "data"),
+        xytext=(0, 5),  # clear of the runs, most of which are nearly so
+        textcoords="offset points",
         ha="right",
         va="bottom",
         color=GREY,
@@ -140,7 +143,7 @@ def window_maps(study: Study) -> Figure:
 
     def panel(axes: Axes, layer: str) -> None:
         axes.imshow(study.window_distances(layer, 0), cmap="magma_r", norm=norm)
-        axes.set_title(layer, fontsize=8, loc="left")
+        axes.set_title(_title(layer), fontsize=8, loc="left")
         starts = [str(study.steps[window.start]) for window in study.windows]
         axes.set_xticks(range(len(starts)), starts, fontsize=6, rotation=90)
         axes.set_yticks(range(len(starts)), starts, fontsize=6)
@@ -148,7 +151,7 @@ def window_maps(study: Study) -> Figure:
 
     figure, used = _grid(list(study.geometries), panel)
     _colours(figure, used, norm, "distance of subspaces", cmap="magma_r")
-    figure.supxlabel("window that begins at step", fontsize=9)
+    figure.supxlabel(f"window of {study.runs[0]} that begins at step", fontsize=9)
     return figure
 
 
@@ -183,6 +186,12 @@ def _grid(layers: Sequence[str], panel: Callable[[Axes, str], None]) -> tuple[Fi
     for axes in panels[len(drawn) :]:
         axes.set_visible(False)
     return figure, panels[: len(drawn)]
+
+
+def _title(layer: str, shares: str = "") -> str:
+    """Of a long name its end, which says more than its beginning."""
+    room = TITLE - len(shares)
+    return (layer if len(layer) <= room else f"…{layer[1 - room :]}") + shares
 
 
 def _time(steps: Sequence[int]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -41,21 +42,22 @@ class Study:
     def of(cls, folders: Sequence[Path], *, pattern: str | None = None) -> Study:
         """Of the layers with tensors that match ``pattern``, at the steps that all runs have recorded.
 
-        Raises ``ValueError`` for folders without comparable trajectories, and for fewer than three common steps.
+        Raises ``ValueError`` for folders without comparable trajectories, for fewer than three common steps, and for
+        weights that are not finite.
         """
         trajectories = [Trajectory(folder) for folder in folders]
         steps = common_steps(trajectories)
         if len(steps) < 3:
-            raise ValueError(f"a path needs three snapshots at least, got {len(steps)}; record more often")
+            shared = " that all runs have" if len(folders) > 1 else ""
+            raise ValueError(f"a path needs three snapshots at least{shared}, got {len(steps)}; record more often")
         rows = [[each.steps.index(step) for step in steps] for each in trajectories]
         chosen = set(trajectories[0].matching(pattern))
         layers: dict[str, Geometry] = {}
         for layer, names in trajectories[0].layers.items():
             own = [name for name in names if name in chosen]
             if own:
-                matrices = [each.matrix_of(own) for each in trajectories]
-                whole = [m if kept == list(range(len(m))) else m[kept] for m, kept in zip(matrices, rows, strict=True)]
-                layers[layer] = Geometry.of(whole)
+                layers[layer] = Geometry.of([each.matrix_of(own) for each in trajectories], rows=rows)
+                _refuse_infinite(layers[layer].norms.tolist(), layer, folders, steps)
         together = {ALL: reduce(add, layers.values())} if len(layers) > 1 else {}
         return cls(_labels(folders), steps, together | _short(layers))
 
@@ -70,8 +72,7 @@ class Study:
     @cached_property
     def pca_from_start(self) -> dict[str, Components]:
         """Of the displacements from each run's own first snapshot: seeds begin far from each other."""
-        starts = [self.rows(run).start for run in range(len(self.runs))]
-        return {layer: pca(geometry.from_starts(starts)) for layer, geometry in self.geometries.items()}
+        return {layer: pca(geometry.from_starts()) for layer, geometry in self.geometries.items()}
 
     @cached_property
     def kernel_pca(self) -> dict[str, Components]:
@@ -153,6 +154,13 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> Path
         table.writerow(columns)
         table.writerows(rows)
     return path
+
+
+def _refuse_infinite(norms: Sequence[float], layer: str, folders: Sequence[Path], steps: Sequence[int]) -> None:
+    """Nothing could be said of any other snapshot: all would be compared with this one."""
+    for norm, (folder, step) in zip(norms, itertools.product(folders, steps), strict=True):
+        if not math.isfinite(norm):
+            raise ValueError(f"{folder}: {layer} is not finite at step {step}; choose other layers with --layers")
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:
