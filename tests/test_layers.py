@@ -16,7 +16,7 @@ FILES = sorted(SOURCE.glob("**/*.py"))
 LAYERS = (
     {"problem", "batch", "plan", "state", "randomness", "precision", "ranks", "gradients", "numerics", "interrupt"}
     | {"digest", "durable", "lock", "manner", "redirect", "stopping", "averages", "tiles", "best_files"}
-    | {"drawing", "numbering"}
+    | {"checksums", "drawing", "numbering"}
     | {"models", "losses", "optim", "metrics", "data"},
     {"tasks", "update", "checkpoint", "observers", "trajectory", "weights_file", "initial"},
     {"loop", "session", "standalone", "trace", "determinism"},
@@ -28,6 +28,7 @@ LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in part
 FRAMEWORKS = {"hydra", "omegaconf", "argparse", "hydra_plugins"}  # which layers 0 to 2 do without
 TORCH_FREE = (
     "runner",
+    "runner.checksums",
     "runner.lock",
     "runner.drawing",
     "runner.manner",
@@ -35,7 +36,6 @@ TORCH_FREE = (
     "runner.problem",
     "runner.torchrun",
     "runner.afterwards.archiving",
-    "runner.afterwards.checksums",
     "runner.afterwards.shelf",
     "runner.afterwards.weights",
     "runner.cli.main",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner import checksums
 from runner.best_files import BESIDE
 from runner.problem import Problem
 
@@ -61,14 +62,23 @@ def file_of(path: str | Path) -> Path:
 def read(path: str | Path) -> WeightsFile:
     """The weights of ``file_of(path)``, on the CPU.
 
-    Reads our checkpoints, whose digest is verified; torch files of a ``state_dict``, alone or under one of
-    ``NESTED``; and ``.safetensors``. Raises ``UnusableWeights`` for others, among them pickles that would run code.
+    Reads our checkpoints and the files of archives, whose digest is verified; torch files of a ``state_dict``, alone
+    or under one of ``NESTED``; and ``.safetensors``. Raises ``UnusableWeights`` for others, among them pickles that
+    would run code.
     """
     file = file_of(path)
     try:
+        if checksums.damaged(run_of(file), [file]):
+            text = f"is damaged: it is not what {checksums.NAME} says"
+            raise _unusable(file, text, "restore it from a copy")
         return _read(file)
     except OSError as error:
         raise _unusable(file, f"cannot be read ({error.strerror or error})", OTHER) from error
+
+
+def run_of(file: Path) -> Path:
+    """The folder of the run or the archive, if ``file`` is one of its checkpoints."""
+    return file.resolve().parent.parent
 
 
 def _read(file: Path) -> WeightsFile:

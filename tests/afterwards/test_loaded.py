@@ -57,6 +57,27 @@ def test_the_model_gives_what_the_evaluation_saw(run: Path) -> None:
     assert accuracy == json.loads((run / "manifest.json").read_text())["metrics"]["test/accuracy"]
 
 
+@pytest.mark.parametrize(
+    ("images", "got"),
+    [
+        (torch.zeros(2, 3, 8, 9, dtype=torch.uint8), r"uint8 \(2, 3, 8, 9\)"),
+        (torch.zeros(2, 1, 8, 8, dtype=torch.int64), r"int64 \(2, 1, 8, 8\)"),
+    ],
+)
+def test_images_that_it_does_not_take_are_told_beside_those_that_it_does(
+    run: Path, images: torch.Tensor, got: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"^MLP takes images uint8 \(B, 1, 8, 8\), got {got}: "):
+        load_run(run)(images)
+
+
+def test_an_error_of_the_model_itself_stays_what_it_is(run: Path) -> None:
+    loaded = load_run(run)
+    loaded.task.model = torch.nn.Linear(3, 3)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        loaded(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
+
+
 def test_random_states_are_left_alone(run: Path) -> None:
     before = torch.get_rng_state()
     load_run(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 
@@ -11,8 +12,7 @@ import torch
 from cli.finished import CLASSIFIER, train
 from cli.terminal import Terminal
 
-from runner import load_run
-from runner.afterwards import checksums
+from runner import checksums, load_run
 from runner.afterwards.archiving import verify
 from runner.afterwards.weights import checkpoints_of, read
 from runner.problem import Failed, Refused
@@ -82,13 +82,40 @@ def test_a_changed_byte_is_found(terminal: Terminal, run: Path) -> None:
         (kept / name).write_bytes(content)
         answer = terminal.runs("evaluate", str(kept), small=False)
         assert answer.status == 2
-        assert f"{name} is damaged: it is not what SHA256SUMS says" in answer.err
+        assert re.search(rf"{name}:? is damaged: it is not what SHA256SUMS says", answer.err)
         with pytest.raises(Refused, match="is damaged"):
             load_run(kept)
     assert terminal.runs("inspect", str(kept / "checkpoints/best_accuracy.safetensors"), small=False).status == 0
     kept = archived(terminal, run)
     (kept / "checkpoints/last.safetensors").write_bytes(b"x")
     assert terminal.runs("inspect", str(kept), small=False).status == 1
+
+
+def test_nothing_begins_with_a_changed_byte(terminal: Terminal, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever one stands, and whatever reads the file."""
+    kept = archived(terminal, run)
+    file = kept / "checkpoints/last.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    answer = terminal.runs("check", *CLASSIFIER, f"init_from={file}", small=False)
+    assert answer.status == 2
+    assert f"init_from={file}: is damaged: it is not what SHA256SUMS says; restore it from a copy" in answer.err
+    monkeypatch.chdir(file.parent)
+    answer = terminal.runs("inspect", file.name, small=False)
+    assert (answer.status, answer.messages[0]) == (
+        1,
+        f"{file.name}: is damaged: it is not what SHA256SUMS says; restore it from a copy",
+    )
+
+
+@pytest.mark.parametrize("verb", ["report", "diff", "experiment"])
+def test_a_changed_history_is_not_told(terminal: Terminal, run: Path, verb: str) -> None:
+    kept = archived(terminal, run)
+    (kept / "history.csv").write_text((kept / "history.csv").read_text().replace("0.", "1."))
+    answer = terminal.runs(verb, str(kept), *([str(run)] if verb != "report" else []), small=False)
+    assert answer.status == 2
+    assert answer.messages == [f"{kept}/history.csv is damaged: it is not what SHA256SUMS says; restore it from a copy"]
 
 
 def test_reading_back_compares_with_the_run_itself(terminal: Terminal, run: Path) -> None:
@@ -102,6 +129,8 @@ def test_reading_back_compares_with_the_run_itself(terminal: Terminal, run: Path
     for other, told in ((kept / "history.csv", b"step\n"), (file, bytes(content))):
         before = other.read_bytes()
         other.write_bytes(told)
+        with pytest.raises(Failed, match=f"{other.name} is damaged"):
+            verify(run, kept, weights)
         files = [path for path in kept.rglob("*") if path.is_file() and path.name != checksums.NAME]
         (kept / checksums.NAME).write_text(checksums.text_of(kept, files))
         with pytest.raises(Failed, match=f"{other.name} is not what .* has; nothing is kept"):

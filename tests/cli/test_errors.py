@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,11 @@ def raising(error: BaseException) -> Callable[[], int]:
         raise error
 
     return work
+
+
+def saying(words: str) -> int:
+    print(words)
+    return 0
 
 
 @pytest.mark.parametrize(
@@ -42,6 +50,24 @@ def test_statuses(
     said = capsys.readouterr().err
     assert ("Traceback" in said) == traceback
     assert all(message in said for message in messages)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of ``inspect RUN | head``: at once, or when what is left is flushed at the end."""
+    for printed in ("x", "x" * 100_000):
+        read, write = os.pipe()
+        os.close(read)
+        with os.fdopen(write, "w") as nobody, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", nobody)
+            assert reported(partial(saying, printed)) == 141
+        assert capsys.readouterr().err == ""
+
+
+def test_another_pipe_that_breaks_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert reported(raising(BrokenPipeError("of a worker"))) == 1
+    assert "of a worker" in capsys.readouterr().err
 
 
 def test_what_completes_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

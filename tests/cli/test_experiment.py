@@ -74,6 +74,7 @@ def test_test_data_that_differ_are_refused_unless_all_are_scored_on_others(
     [
         ([], "takes two archives or more, got none"),
         (["mlp__0"], "takes two archives or more, got mlp__0"),
+        (["mlp__0", "./mlp__0"], "takes two archives or more, got mlp__0, ./mlp__0"),
         (["mlp__0", "nowhere"], "is not the folder of a run"),
         (["mlp__0", "mlp__1", "checkpoint=worst"], "has no such checkpoint"),
     ],

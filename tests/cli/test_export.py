@@ -12,7 +12,7 @@ from cli.terminal import Terminal
 from PIL import Image
 
 from runner import load_run
-from runner.problem import Failed
+from runner.problem import Failed, Refused
 
 SHORT = ["logger=[]", "trainer.steps=1", "trainer.batch_size=4", "trainer.workers=0", "debug.samples=7"]
 MODELS = {
@@ -85,6 +85,32 @@ def test_what_gives_something_else_is_not_kept(run: Path) -> None:
         compared(loaded, lambda images: loaded.model(images) + 0.01)
     with pytest.raises(Failed, match="differ by nan"):
         compared(loaded, lambda images: loaded.model(images) * torch.nan)
+
+
+def test_what_draws_is_refused_and_no_graph_is_printed(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network with random outputs has no equal; of one that depends on its data torch prints all that it traced."""
+    from runner.afterwards.exporting import export
+
+    class Drawing(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.mean(1) + torch.randn(())
+
+    class Choosing(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            chosen = images[images > 0]
+            return chosen * 2 if len(chosen) > 3 else chosen
+
+    loaded = load_run(run)
+    loaded.task.model = Drawing()
+    with pytest.raises(Refused, match="Drawing draws random numbers"):
+        export(loaded, tmp_path / "a.pt2")
+    loaded.task.model = Choosing()
+    with pytest.raises(Failed, match="cannot make a program of Choosing"):
+        export(loaded, tmp_path / "b.pt2")
+    assert capsys.readouterr().err == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -73,10 +73,26 @@ def test_a_password_in_the_address_is_refused_and_not_told() -> None:
     assert SECRET not in str(refusal.value)
 
 
+def test_a_password_that_breaks_the_address_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands before its slash would be taken for the port."""
+    address = f"http://me:{SECRET}/x@127.0.0.1:5000"
+    with pytest.raises(ValueError, match="tracking_uri names no server, or no port that is a number") as refusal:
+        mlflow(tracking_uri=address)
+    assert SECRET not in str(refusal.value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with pytest.raises(ValueError, match="MLFLOW_TRACKING_URI names no server") as refusal:
+        mlflow().problems()
+    assert SECRET not in str(refusal.value)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"tracking_uri": "127.0.0.1:5000"}, "logger.mlflow.tracking_uri must begin with one of http"),
+        ({"tracking_uri": "sqlite://mlflow.db"}, "got 'sqlite://mlflow.db'; set .*, or sqlite:///mlflow.db"),
+        ({"tracking_uri": "sqlite:///"}, "got 'sqlite:///'; set "),
+        ({"tracking_uri": "http://"}, "logger.mlflow.tracking_uri names no server"),
+        ({"tracking_uri": "http://[::1"}, "logger.mlflow.tracking_uri names no server"),
         ({"experiment": " "}, "logger.mlflow.experiment must not be empty"),
         ({"run_name": ""}, "logger.mlflow.run_name must not be empty"),
     ],
@@ -101,6 +117,8 @@ def test_a_server_that_does_not_answer_is_found_before(tmp_path: Path, monkeypat
     assert mlflow(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db").problems() == []
     [problem] = mlflow(tracking_uri=f"sqlite:///{tmp_path}/none/mlflow.db").problems()
     assert "there is no folder" in problem.text
+    [problem] = mlflow(tracking_uri=f"sqlite:///{tmp_path}").problems()
+    assert problem.remedy == f"name a file: sqlite:///{tmp_path}/mlflow.db"
 
 
 @pytest.mark.usefixtures("shipped")

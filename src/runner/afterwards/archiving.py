@@ -9,8 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from runner import weights_file
-from runner.afterwards import checksums
+from runner import checksums, weights_file
 from runner.afterwards.shelf import NAME, numbered
 from runner.afterwards.weights import checkpoints_of, read
 from runner.durable import sync_folder
@@ -87,7 +86,7 @@ def verify(run: Path, made: Path, weights: Sequence[WeightsFile]) -> None:
     for file in _texts(run):
         if (made / file.relative_to(run)).read_bytes() != file.read_bytes():
             wrong.append(f"{file.relative_to(run)} is not what the run has")
-    for one in weights:
+    for one in weights if not wrong else ():  # damaged ones are not read
         name = f"checkpoints/{one.path.stem}.safetensors"
         again = weights_file.read(made / name)
         if again.step != one.step or not _equal(one.tensors, again.tensors):

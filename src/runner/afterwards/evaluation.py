@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -40,8 +40,8 @@ class Evaluation:
 
     ``drawn`` has grids of pictures that the task makes of the first samples.
 
-    ``data`` has the digest of the data and the size of the part; ``same`` says whether metrics are the run's own to
-    the bit, None where it measured none of these weights on these data.
+    ``data`` has the digest of the data and the size of the part; ``same`` says whether the metrics that the run has,
+    too, are its own to the bit, None where it measured none of these weights on these data.
     """
 
     weights: WeightsFile
@@ -112,16 +112,22 @@ def evaluate(
         scores = session.evaluate("test", weights.step or 0)
         drawn = _drawn(made)
     own = manifest.get("metrics") or {}
-    comparable = final and own and made.splits.digest == manifest.get("data", {}).get("sha256")
+    both = scores.keys() & own.keys()
+    comparable = final and both and made.splits.digest == manifest.get("data", {}).get("sha256")
     return Evaluation(
         weights=weights,
         metrics=scores,
         tables=session.tables,
         data={"sha256": made.splits.digest, "size": made.data.size("test")},
         class_names=made.splits.class_names,
-        same=digest.of_metrics(scores) == digest.of_metrics(own) if comparable else None,
+        same=_chosen(scores, both) == _chosen(own, both) if comparable else None,
         drawn=drawn,
     )
+
+
+def _chosen(metrics: Mapping[str, float], names: Collection[str]) -> str:
+    """The digest of those with ``names``."""
+    return digest.of_metrics({name: value for name, value in metrics.items() if name in names})
 
 
 @torch.inference_mode()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,14 +65,24 @@ def _program(run: LoadedRun) -> torch.export.ExportedProgram:
     if image_size is None or run.model is run.task:
         kind = type(run.task).__name__
         raise Refused([f"export: {kind} on {run.spec.kind} has no single network that takes images; name another run"])
-    stored = torch.zeros(2, run.spec.facts()["in_channels"], *image_size, dtype=torch.uint8)
+    images = run.prepare(torch.zeros(2, run.spec.facts()["in_channels"], *image_size, dtype=torch.uint8))
+    _refuse_chance(run, images)
     batch = torch.export.Dim("batch", min=1)
     try:
-        with torch.no_grad():
-            return torch.export.export(run.model, (run.prepare(stored),), dynamic_shapes=({0: batch},))
+        with torch.no_grad(), redirect_stderr(io.StringIO()):  # torch prints a whole graph before its error
+            return torch.export.export(run.model, (images,), dynamic_shapes=({0: batch},))
     except Exception as error:  # whatever torch.export has against a model
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise Failed(f"export: torch.export cannot make a program of {type(run.model).__name__}: {reason}") from error
+
+
+@torch.inference_mode()
+def _refuse_chance(run: LoadedRun, images: Tensor) -> None:
+    """Raises ``Refused`` for a network that gives something else each time: nothing could be compared with it."""
+    once, again = (tensors(run.model(images)) for _ in range(2))
+    if any(not torch.equal(one.nan_to_num(), other.nan_to_num()) for one, other in zip(once, again, strict=True)):
+        name = type(run.model).__name__
+        raise Refused([f"export: {name} draws random numbers, so no program gives what it gives; name another run"])
 
 
 def _loaded(file: Path, device: torch.device) -> Network:

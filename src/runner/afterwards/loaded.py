@@ -59,7 +59,20 @@ class LoadedRun:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Any:
-        return self.model(self.prepare(images))
+        """Raises ``ValueError`` for images that the model does not take, and for a run of several networks."""
+        if self.model is self.task:
+            names = ", ".join(f"run.task.{name}" for name, _ in self.task.named_children())
+            raise ValueError(f"{type(self.task).__name__} has no single network; call the one that is meant: {names}")
+        try:
+            return self.model(self.prepare(images))
+        except RuntimeError as error:
+            facts = self.spec.facts()
+            shape = (facts.get("in_channels"), *facts.get("image_size", ()))
+            if images.dtype == torch.uint8 and tuple(images.shape[1:]) == shape:
+                raise
+            wanted = f"uint8 (B, {', '.join(map(str, shape))})"
+            got = f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}"
+            raise ValueError(f"{type(self.model).__name__} takes images {wanted}, got {got}: {error}") from error
 
     @property
     def _prepare(self) -> Prepare:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner import weights_file
-from runner.afterwards import checksums
+from runner import checksums, weights_file
 from runner.problem import Refused
 from runner.weights_file import SUFFIXES, UnusableWeights, WeightsFile
 
@@ -16,7 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LAST = "last"
-DESCRIPTION = ("manifest.json", ".hydra/config.yaml", ".hydra/hydra.yaml")
+DESCRIPTION = ("manifest.json", ".hydra/config.yaml", ".hydra/hydra.yaml")  # what a model is rebuilt from
+RECORDS = (*DESCRIPTION, "status.json", "history.csv", "digests.jsonl")  # what is told of a run, too
 
 
 def checkpoints_of(folder: Path) -> list[Path]:
@@ -48,9 +48,8 @@ def weights_of(folder: Path, name: str = LAST) -> WeightsFile:
 
     Raises ``Refused`` for a file that is missing, damaged or holds no weights.
     """
-    file = checkpoint_file(folder, name)
-    refuse_damaged(folder, [file])
-    return read(file)
+    refuse_damaged(folder)
+    return read(checkpoint_file(folder, name))
 
 
 def read(file: Path) -> WeightsFile:
@@ -68,9 +67,9 @@ def evaluated(tensors: Mapping[str, Tensor], averages: Mapping[str, Tensor]) -> 
     return {name: averages.get(name, by_place.get(tensor.data_ptr(), tensor)) for name, tensor in tensors.items()}
 
 
-def refuse_damaged(folder: Path, files: Iterable[Path] = ()) -> None:
-    """Of an archive: raises ``Refused`` when its configuration, its manifest or one of ``files`` is not as noted."""
-    found = checksums.damaged(folder, [*files, *(folder / name for name in DESCRIPTION)])
+def refuse_damaged(folder: Path, names: Sequence[str] = DESCRIPTION) -> None:
+    """Of an archive: raises ``Refused`` when one of the files ``names`` is not as noted. Weights are, when read."""
+    found = checksums.damaged(folder, [folder / name for name in names])
     if found:
         raise Refused([f"{text}; restore it from a copy" for text in found])
 

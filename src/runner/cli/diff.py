@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from runner.afterwards.weights import RECORDS, refuse_damaged
 from runner.problem import Refused
 from runner.results.comparison import compare
 
@@ -28,6 +29,8 @@ def main(argv: Sequence[str]) -> int:
     problems += [problem for folder in dict.fromkeys(folders) for problem in _no_run(folder)]
     if problems:
         raise Refused(problems)
+    for folder in folders:
+        refuse_damaged(folder, RECORDS)
     comparison = compare(*folders)
     print(comparison.text())
     return 0 if comparison.identical else 1

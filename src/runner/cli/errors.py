@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from dataclasses import fields
 from runner.problem import Failed, Interrupted, Refused
 
 COMPLETED, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+UNREAD = 141  # as a shell says of a command that SIGPIPE ended
 
 
 def reported(work: Callable[[], int]) -> int:
@@ -20,7 +22,9 @@ def reported(work: Callable[[], int]) -> int:
     ``RUNNER_TRACEBACK=1`` shows the traceback of any error.
     """
     try:
-        return work()
+        status = work()
+        sys.stdout.flush()
+        return status
     except Refused as error:
         return _say_refused(error)
     except Interrupted as error:
@@ -30,6 +34,8 @@ def reported(work: Callable[[], int]) -> int:
     except Failed as error:
         return _say(error, FAILED, [str(error)])
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _unread():
+            return UNREAD
         message = user_message(error)
         if message is not None:
             return _say(error, REFUSED, [message])
@@ -40,6 +46,20 @@ def reported(work: Callable[[], int]) -> int:
                 [f"{type(error).__name__}: {error}; RUNNER_TRACEBACK=1 shows the traceback"],
             )
         return _say(error, FAILED, [])
+
+
+def _unread() -> bool:
+    """Whether nobody reads the standard output any more, as ``head`` does when it has its lines; then it is closed."""
+    try:
+        number = sys.stdout.fileno()
+    except OSError:  # not a file
+        return False
+    poll = select.poll()
+    poll.register(number, 0)
+    unread = any(event & select.POLLERR for _, event in poll.poll(0))
+    if unread:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    return unread
 
 
 def _say(error: BaseException, status: int, messages: list[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from runner.afterwards.weights import RECORDS, checkpoint_file, refuse_damaged
 from runner.cli import argv as arguments
 from runner.cli.restored import Restored, restore, setting
 from runner.problem import Refused
@@ -21,13 +22,17 @@ def main(argv: Sequence[str]) -> int:
     out, words = arguments.option(argv, "--out")
     checkpoint, words = setting(words, "checkpoint", default="last")
     folders = [word for word in words if arguments.is_verb(word) or Path(word).is_dir()]
-    if len(set(folders)) < 2:
+    different = list({Path(word).expanduser().resolve(): word for word in folders}.values())
+    if len(different) < 2:
         raise Refused([f"experiment: takes two archives or more, got {', '.join(folders) or 'none'}; {USAGE}"])
     overrides = [word for word in words if word not in folders]
     place = Path(out or "experiment").expanduser()
     if place.exists() and (place.is_file() or any(place.iterdir())):
         raise Refused([f"--out={place}: is there already, and nothing is overwritten; choose another folder"])
-    runs = [restore([folder, *overrides], verb="experiment") for folder in dict.fromkeys(folders)]
+    runs = [restore([folder, *overrides], verb="experiment") for folder in different]
+    for run in runs:
+        refuse_damaged(run.folder, RECORDS)
+        checkpoint_file(run.folder, checkpoint)
     _refuse_other_data({str(run.folder): run for run in runs})
     try:
         _compare(runs, checkpoint, place)

@@ -42,6 +42,8 @@ def main(argv: Sequence[str]) -> int:
     predictor = Predictor(load_run(run, checkpoint=checkpoint, device=device), tiled=tiled)
     try:
         _write(predictor, files, place)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise Refused([f"{error.filename or output}: cannot be written: {error.strerror or error}"]) from error
     return 0

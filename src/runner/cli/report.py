@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from runner.afterwards.weights import RECORDS, refuse_damaged
 from runner.cli import argv as arguments
 from runner.problem import Refused
 
@@ -29,6 +30,8 @@ def main(argv: Sequence[str]) -> int:
     problems += [problem for folder in dict.fromkeys(folders) for problem in _no_runs(folder)]
     if problems:
         raise Refused(problems)
+    for run in [*folders, *(file.parent for folder in folders for file in folder.glob("*/manifest.json"))]:
+        refuse_damaged(run, RECORDS)
     target = folders[0] if out is None else Path(out).expanduser()
     try:
         made = report(folders, out=target, draw=draw)

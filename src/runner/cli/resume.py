@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.afterwards import checksums
+from runner import checksums
 from runner.cli import argv as arguments
 from runner.config.identity import BUDGET, may_change
 from runner.preflight.ranks import CHANGE_WORLD_SIZE

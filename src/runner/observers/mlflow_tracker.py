@@ -18,9 +18,10 @@ from runner.observers.outbox import Begin, End, Points
 from runner.observers.sending import Rejected, reason
 from runner.observers.tracking import Tracking
 from runner.observers.tracking_problems import (
+    host_and_port,
     missing_package,
     named,
-    open_address,
+    of_server,
     unanswered,
     unusable_database,
     without_password,
@@ -30,6 +31,7 @@ from runner.problem import Problem
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+SETTING = "logger.mlflow.tracking_uri"
 DEFAULT_DATABASE = "mlflow.db"
 SQLITE = "sqlite:///"
 SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
@@ -65,10 +67,13 @@ def mlflow(
         remedy = (
             "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the whole address as MLFLOW_TRACKING_URI"
         )
-        without_password("logger.mlflow.tracking_uri", tracking_uri, remedy=remedy)
-        if tracking_uri.partition(":")[0].partition("+")[0] not in SCHEMES:
+        if of_server(tracking_uri):
+            host_and_port(SETTING, tracking_uri)
+        without_password(SETTING, tracking_uri, remedy=remedy)
+        database = re.match(r"sqlite[^:]*:(?!///.)", tracking_uri)  # without a name, or two slashes for three
+        if tracking_uri.partition(":")[0].partition("+")[0] not in SCHEMES or database:
             raise ValueError(
-                f"logger.mlflow.tracking_uri must begin with one of {', '.join(SCHEMES)}, got {tracking_uri!r}; "
+                f"{SETTING} must begin with one of {', '.join(SCHEMES)}, got {tracking_uri!r}; "
                 "set logger.mlflow.tracking_uri=http://127.0.0.1:5000, or sqlite:///mlflow.db"
             )
     return Tracking(
@@ -90,9 +95,10 @@ def _problems(tracking_uri: str | None, elsewhere: bool) -> Iterator[Problem]:
     yield from missing_package("mlflow")
     address = _given(tracking_uri) or os.environ["MLFLOW_TRACKING_URI"]
     yield from unusable_database("tracking_uri", address)
-    if not elsewhere and open_address(address):
+    if not elsewhere and of_server(address):
         remedy = "start one (mlflow server --port 5000), or leave mlflow out of logger"
-        yield from unanswered("tracking_uri", address, remedy=remedy)
+        setting = SETTING if tracking_uri else "MLFLOW_TRACKING_URI"
+        yield from unanswered("tracking_uri", setting, address, remedy=remedy)
 
 
 class MLflowTracker:

@@ -40,17 +40,28 @@ def without_password(setting: str, address: str, *, remedy: str) -> None:
         )
 
 
-def open_address(address: str) -> bool:
-    return urllib.parse.urlsplit(address).scheme in ("http", "https")
+def of_server(address: str) -> bool:
+    return address.startswith(("http://", "https://"))
 
 
-def unanswered(key: str, address: str, *, remedy: str) -> Iterator[Problem]:
-    """A server that nobody can be reached at."""
-    parts = urllib.parse.urlsplit(address)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    refusal = _refusal(parts.hostname or "", port, int(time.monotonic() / 30))
+def host_and_port(setting: str, address: str) -> tuple[str, int]:
+    """Raises ``ValueError`` where there is none, without telling what may be a password with a character of its own."""
+    try:
+        parts = urllib.parse.urlsplit(address)
+        host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        host, port = None, 0
+    if not host:
+        raise ValueError(f"{setting} names no server, or no port that is a number; set it to http://<host>:<port>")
+    return host, port
+
+
+def unanswered(key: str, setting: str, address: str, *, remedy: str) -> Iterator[Problem]:
+    """A server that nobody can be reached at. Raises ``ValueError`` as ``host_and_port``."""
+    host, port = host_and_port(setting, address)
+    refusal = _refusal(host, port, int(time.monotonic() / 30))
     if refusal:
-        shown = f"{parts.scheme}://{parts.hostname}:{port}"
+        shown = f"{address.partition(':')[0]}://{host}:{port}"
         yield Problem(key, shown, f"no server answers there ({refusal})", remedy)
 
 
@@ -65,7 +76,9 @@ def _refusal(host: str, port: int, half_minute: int) -> str:  # noqa: ARG001
 
 
 def unusable_database(key: str, address: str) -> Iterator[Problem]:
-    """One in a folder that does not exist."""
+    """One in a folder that does not exist, and a folder."""
     path = address.removeprefix("sqlite:///")
     if path != address and not Path(path).parent.is_dir():
         yield Problem(key, address, f"there is no folder {Path(path).parent}", "make it, or choose another")
+    elif path != address and Path(path).is_dir():
+        yield Problem(key, address, f"{path} is a folder", f"name a file: sqlite:///{path.rstrip('/')}/mlflow.db")
