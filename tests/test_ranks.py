@@ -254,6 +254,14 @@ def saved_by_the_clock(ranks: Ranked, folder: Path) -> int | None:
     return saved[0]
 
 
+def averaged(ranks: Ranked) -> tuple[float, float]:
+    """What moving averages score in the last evaluation of the training, and when they are evaluated after it."""
+    notes = Notes()
+    made = tiny.session(ranks=ranks, observers=[notes], ema_decay=0.9)
+    made.train()
+    return notes.scores[-1]["valid/loss"], made.evaluate("valid", made.state.step)["valid/loss"]
+
+
 def everything(ranks: Ranked, folder: Path) -> dict[Any, Any]:
     made: dict[Any, Any] = {setting: trained(ranks, *setting) for setting in SETTINGS}
     made |= {kind: resumed(ranks, kind, folder / kind) for kind in ("classification", "gan")}
@@ -261,6 +269,7 @@ def everything(ranks: Ranked, folder: Path) -> dict[Any, Any]:
     made |= {"frozen": trained(ranks, "gan", 5, 2, freeze=THAWING)}
     made |= {"frozen resumed": resumed(ranks, "classification", folder / "frozen", freeze={"0.*": 1, "1.*": 2})}
     made |= {"several": trained(ranks, "classification", 5, 1, parts=tiny.several())}
+    made |= {"averaged": averaged(ranks)}
     return made | {"clock": saved_by_the_clock(ranks, folder / f"clock{ranks.rank}")}
 
 
@@ -330,6 +339,13 @@ def test_they_see_each_sample_once_and_augmented_alike(pair: tuple[list[Any], Pa
 def test_going_on_gives_the_bits_of_never_having_stopped(pair: tuple[list[Any], Path], kind: str) -> None:
     """Batch norm and dropout included, on each rank."""
     assert [made[kind] for made in pair[0]] == [[], []]
+
+
+@pytest.mark.slow
+def test_averages_of_what_batch_norm_saw_are_those_of_the_first_rank(pair: tuple[list[Any], Path]) -> None:
+    for made in pair[0]:
+        in_training, afterwards = made["averaged"]
+        assert in_training == afterwards
 
 
 @pytest.mark.slow

@@ -15,10 +15,12 @@ from cli.terminal import SMALL
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from runner import drawing
 from runner.config import build
 from runner.config.conf_dir import conf_dir
 from runner.config.schema import register
 from runner.digest import of_weights as digest
+from runner.manner import Manner
 from runner.problem import Failed, Interrupted
 from runner.run import run
 from runner.session import Session
@@ -212,3 +214,16 @@ def test_a_run_that_calls_exit_has_failed(
     with pytest.raises(Failed, match=r"called sys\.exit\(3\)"):
         run(composed.copy(), tmp_path, name="run")
     assert json.loads((tmp_path / "status.json").read_text())["state"] == "failed"
+
+
+@pytest.mark.skipif(not drawing.available(), reason="pictures need runner[report]")
+def test_a_run_that_goes_on_with_nothing_left_to_evaluate_marks_its_best(composed: DictConfig, tmp_path: Path) -> None:
+    pictures = {"history": {"_target_": "runner.observers.HistoryPictures"}}
+    values = {"logger": pictures, "trainer.best.loss": "min", "trainer.evaluate_every_steps": 1}
+    cfg = build.with_values(composed, values)
+    drawn = []
+    for manner in (Manner(), Manner(resume=True)):
+        run(cfg, tmp_path, name="run", manner=manner)
+        drawn.append((tmp_path / "history/loss.svg").read_text())
+    assert "best" in drawn[0]
+    assert drawn[1] == drawn[0]

@@ -118,4 +118,23 @@ def test_preflight_says_what_is_frozen_and_what_cannot_be() -> None:
     assert "set scheduler.cycle_momentum=false" in messages("momentum=linear", "scheduler=one_cycle")[0]
     assert "Adadelta, which has neither" in messages("momentum=linear", "optimizer=adadelta")[0]
     assert "must be at least 0 and less than 1, got 1" in messages("momentum=linear", "momentum.final_momentum=1.0")[0]
+    assert (
+        "momentum.final_momentum=high: must be a num" in messages("momentum=linear", "momentum.final_momentum=high")[0]
+    )
     assert "momentum.over_epoch" in messages("momentum=linear", "+momentum.over_epoch=1")[0]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (["momentum=linear", "optimizer=adagrad"], "momentum"),
+        (["momentum=linear", "momentum.over_steps=0"], "momentum"),
+        (["scheduler=cosine", "scheduler.warmup_steps=99"], "scheduler"),
+        (["+optimizer.groups={layers.*: {train_steps: 3}}"], "optimizer"),
+    ],
+)
+def test_preflight_tells_a_schedule_that_cannot_be_under_the_group_that_asks_for_it(
+    overrides: list[str], key: str
+) -> None:
+    first, *_ = check([Job("job", composed("logger=[]", *overrides), Path("nowhere/job"))]).wrong
+    assert first.problem.key == key

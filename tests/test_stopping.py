@@ -48,6 +48,10 @@ def test_the_reason_tells_the_best_and_the_patience() -> None:
     rule = EarlyStopping(patience_evaluations=2)
     assert [rule.evaluated({"valid/loss": value}) for value in (0.5, 0.75)] == ["", ""]
     assert rule.evaluated({"valid/loss": 0.5}) == "valid/loss is no better than 0.5 since 2 evaluations"
+    rule = EarlyStopping(patience_evaluations=1, min_delta=0.1)
+    rule.evaluated({"valid/loss": 0.5})
+    reason = rule.evaluated({"valid/loss": 0.45})
+    assert reason == "valid/loss is no better than 0.5 by more than 0.1 since 1 evaluations"
     rule = EarlyStopping(patience_evaluations=1)
     assert rule.evaluated({"valid/loss": NAN}) == "valid/loss was never a number since 1 evaluations"
 
@@ -75,6 +79,11 @@ def test_what_it_remembers_comes_back(told: int) -> None:
 def test_settings_out_of_range(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         EarlyStopping(**settings)  # type: ignore[arg-type]
+
+
+def test_what_nothing_reaches_is_refused() -> None:
+    with pytest.raises(ValueError, match="nothing would ever reach it"):
+        Reached(monitor="valid/loss", value=NAN)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +118,7 @@ def test_wall_time_is_that_of_all_sessions() -> None:
     kept = rule.state_dict()
     now[0] += 1000
     again = WallTime(limit_s=60, clock=lambda: now[0])
+    now[0] += 30  # until everything is built
     again.load_state_dict(kept)
     now[0] += 19
     assert again.evaluated({}) == ""
@@ -128,10 +138,10 @@ def test_a_monitor_that_was_not_measured_is_named() -> None:
 
 
 def test_the_first_rule_that_wants_to_stop_is_heard_and_all_are_told() -> None:
-    rules = Rules({name: EarlyStopping(patience_evaluations=patience) for name, patience in (("a", 3), ("b", 1))})
+    rules = Rules({name: EarlyStopping(patience_evaluations=patience) for name, patience in (("a", 1), ("b", 3))})
     assert rules.evaluated({"valid/loss": 1.0}) == ""
     assert rules.evaluated({"valid/loss": 1.0}).endswith("since 1 evaluations")
-    assert rules.state_dict()["a"] == {"best": 1.0, "waited_evaluations": 1}
+    assert rules.state_dict()["b"] == {"best": 1.0, "waited_evaluations": 1}
     assert Rules().evaluated({"valid/loss": 1.0}) == ""
 
 

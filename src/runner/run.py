@@ -292,4 +292,5 @@ def _info(cfg: DictConfig, record: RunRecord, made: Composed) -> RunInfo:
         std=made.splits.std,
         class_names=made.splits.class_names,
         optimizers={name: update.optimizer for name, update in session.updates.items()},
+        best=session.state.best,
     )

@@ -122,26 +122,26 @@ class Session:
         Of a part made of several sets, those of each (``valid/near/loss``) and their means over samples
         (``valid/loss``). ``tables`` has what is more than one number.
         """
-        self.ranks.share_buffers()
         self.tables = {}
         sizes = self.sets.get(part, {})
-        if sizes:
-            scores = over_sets(part, {name: self._scores(f"{part}/{name}", step) for name in sizes}, samples=sizes)
-        else:
-            scores = self._scores(part, step)
+        with self.averages.in_place():
+            self.ranks.share_buffers()  # the averages: each rank has its own of what batch norm saw
+            if sizes:
+                scores = over_sets(part, {name: self._scores(f"{part}/{name}", step) for name in sizes}, samples=sizes)
+            else:
+                scores = self._scores(part, step)
         return self.ranks.first(lambda: scores)
 
     def _scores(self, part: str, step: int) -> dict[str, float]:
-        with self.averages.in_place():
-            scores = loop.evaluate(
-                self.task,
-                self.data,
-                part,
-                step=step,
-                metrics=self.metrics,
-                precision=self.precision,
-                randomness=self.randomness,
-            )
+        scores = loop.evaluate(
+            self.task,
+            self.data,
+            part,
+            step=step,
+            metrics=self.metrics,
+            precision=self.precision,
+            randomness=self.randomness,
+        )
         self.tables |= {f"{part}/{name}": table for name, table in self.metrics.arrays().items()}
         return scores
 

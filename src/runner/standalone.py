@@ -160,7 +160,8 @@ def _trained(session: Session, history: _History, folder: Path | None) -> Result
         session.checkpoints.restore()
     name = type(session.task).__name__
     optimizers = {name: update.optimizer for name, update in session.updates.items()}
-    about = RunInfo(name, folder, session.task, session.plan, session.state.step, optimizers=optimizers)
+    state = session.state
+    about = RunInfo(name, folder, session.task, session.plan, state.step, optimizers=optimizers, best=state.best)
     session.observers.started(about)
     outcome = Outcome("failed", 0, {})
     try:

@@ -58,8 +58,13 @@ class EarlyStopping:
         self.waited_evaluations += 1
         if self.waited_evaluations < self.patience_evaluations:
             return ""
-        best = "was never a number" if self.best is None else f"is no better than {self.best:.6g}"
-        return f"{self.monitor} {best} since {self.waited_evaluations} evaluations"
+        return f"{self.monitor} {self._stands()} since {self.waited_evaluations} evaluations"
+
+    def _stands(self) -> str:
+        if self.best is None:
+            return "was never a number"
+        by = f" by more than {self.min_delta:g}" if self.min_delta else ""
+        return f"is no better than {self.best:.6g}{by}"
 
     def _improves(self, value: float) -> bool:
         if math.isnan(value):
@@ -80,12 +85,14 @@ class Reached:
     """Ends training at the first evaluation at which ``monitor`` is at ``value`` or beyond.
 
     Below it with ``mode`` "min", above it with "max". A learning rate can be followed, too: "lr".
-    Raises ``ValueError`` for another mode, and for a monitor that was not measured.
+    Raises ``ValueError`` for another mode, for NaN, and for a monitor that was not measured.
     """
 
     def __init__(self, *, monitor: str, value: float, mode: str = "max") -> None:
         if mode not in ("min", "max"):
             raise ValueError(f"mode of Reached must be min or max, got {mode}")
+        if math.isnan(value):
+            raise ValueError("value of Reached is no number, so nothing would ever reach it")
         self.monitor = monitor
         self.value = value
         self.mode = mode

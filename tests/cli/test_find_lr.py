@@ -45,7 +45,7 @@ def test_a_curve_that_suggests_nothing_is_kept_and_said(terminal: Terminal) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["steps=5"], "steps=5: must be at least 20"),
+        (["steps=5"], "steps=5: must be at least 80"),
         (["steps=many"], "steps=many: must be a whole number"),
         (["from_lr=1", "to_lr=0.1"], "from_lr=1: must be positive, and less than to_lr=0.1"),
         (["seed=0,1", "-m"], "-m: find-lr looks at one run"),
@@ -94,7 +94,7 @@ def test_a_run_that_goes_on_does_not_look_again_and_one_that_is_reproduced_does(
 def test_a_run_whose_loss_never_falls_fails_before_it_trains(terminal: Terminal) -> None:
     answer = terminal.runs(*FIND, "trainer.clip_value=1e-30", "optimizer.weight_decay=0", "hydra.run.dir=run")
     assert answer.status == 1
-    assert "optimizer.lr=find: the loss never falls" in answer.err
+    assert "optimizer.lr=find: the loss never clearly falls" in answer.err
     status = terminal.status("run")
     assert (status["state"], status["step"]) == ("failed", 0)
     assert status["reason"].endswith("; set optimizer.lr=<a number>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 import random
@@ -53,13 +54,29 @@ def test_a_tenth_of_the_lowest_is_suggested_and_what_diverges_ends_the_test(shif
 
 @pytest.mark.parametrize("seed", range(20))
 def test_noise_is_no_fall(seed: int) -> None:
-    with pytest.raises(NotFound, match="never falls"):
+    with pytest.raises(NotFound, match="never clearly falls"):
         curve_of(lambda _: 2.3, noise=0.1, seed=seed).suggestion()
+
+
+@pytest.mark.parametrize("ramp", [Ramp(1e-4, 1e-2, 20), Ramp(1e-5, 1e-1, 50), Ramp()], ids=["20", "50", "100"])
+def test_noise_alone_suggests_a_rate_in_one_test_of_a_hundred_at_most(ramp: Ramp) -> None:
+    found = 0
+    for seed in range(300):
+        with contextlib.suppress(NotFound):
+            curve_of(lambda _: 2.3, noise=0.1, seed=seed, ramp=ramp).suggestion()
+            found += 1
+    assert found <= 3
+
+
+def test_the_steps_are_enough_for_what_the_average_lags_by() -> None:
+    with pytest.raises(ValueError, match=r"steps=50: must be at least 80, with rates over 8 powers of ten"):
+        Ramp(steps=50)
+    Ramp(1e-5, 1.0, 50)
 
 
 @pytest.mark.parametrize("loss", [2.3, -4.0])
 def test_a_loss_that_stands_still_does_not_fall(loss: float) -> None:
-    with pytest.raises(NotFound, match="never falls"):
+    with pytest.raises(NotFound, match="never clearly falls"):
         curve_of(lambda lr: loss - 1e-9 * lr, noise=0.0).suggestion()
 
 
@@ -68,7 +85,7 @@ def test_a_fall_as_large_as_the_noise_is_one() -> None:
 
 
 def test_a_loss_that_only_rises_suggests_nothing() -> None:
-    with pytest.raises(NotFound, match="never falls"):
+    with pytest.raises(NotFound, match="never clearly falls"):
         curve_of(LOSSES["it rises"]).suggestion()
 
 

@@ -74,6 +74,8 @@ def test_a_search_is_a_function_of_the_configuration() -> None:
     one = losses()
     torch.rand(3)
     assert losses(optimizer__lr="find", scheduler={"_target_": "runner.optim.schedulers.one_cycle"}) == one
+    line = {"_target_": "runner.optim.momentum.linear", "initial_momentum": 0.2, "final_momentum": 0.9}
+    assert losses(momentum=line) == one
     assert build.flat(cfg) == before
     for other in ({"seed": 1}, {"trainer__clip_norm": 1e-3}, {"trainer__batch_size": 8}, {"optimizer__momentum": 0.5}):
         assert losses(**other) != one, other

@@ -230,6 +230,16 @@ def test_a_norm_without_parameters_is_frozen_with_its_neighbours() -> None:
         assert model[1].training == training
 
 
+def test_a_norm_thaws_between_two_evaluations() -> None:
+    """After which alone the whole task is put into training mode again."""
+    made = nn.ModuleDict({"model": nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))}).train()
+    freezing = Freezing(made, {"1.*": 2}, plan=PLAN)
+    freezing.begin(7)
+    assert not made["model"].get_submodule("1").training
+    freezing.begin(8)
+    assert made["model"].get_submodule("1").training
+
+
 def test_an_earlier_step_freezes_again() -> None:
     made, _ = task()
     freezing = Freezing(made, {"0.*": 1}, plan=PLAN)

@@ -116,6 +116,18 @@ def test_curves_end_where_they_should() -> None:
     assert [uneven(step) for step in (0, 1, 2, 5, 8)] == pytest.approx([0.95, 0.9, 0.85, 0.9, 0.95])
 
 
+def test_a_state_of_another_length_follows_the_new_curve_at_once() -> None:
+    optimizers = [SGD([nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.5) for _ in range(2)]
+    short, long = (
+        with_momentum(Constant(), optimizer, linear(plan=plan, initial_momentum=0.1, final_momentum=0.9), plan=plan)
+        for optimizer, plan in zip(optimizers, (PLAN, Plan.of(4, epochs=10)), strict=True)
+    )
+    for _ in range(20):
+        short.step()
+    long.load_state_dict(short.state_dict())
+    assert [momentum_of(optimizer.param_groups[0]) for optimizer in optimizers] == pytest.approx([0.9, 0.5])
+
+
 def test_what_moves_is_told_and_nothing_else() -> None:
     trained = Trained("adam")
     assert momenta({"model": trained.update}) == {"momentum": 0.95}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MINE = {"model.hidden": ..., "model.dropout": ...}
 TRIVIAL = {"_target_": "runner.data.augment.Trivial"}
 CONSOLE = {"logger.mine": {"_target_": "runner.observers.Console"}}
+REACHED = {"_target_": "runner.stopping.Reached", "monitor": "valid/accuracy"}
 
 WRONG: list[tuple[dict[str, Any], list[str]]] = [
     # keys that nothing reads
@@ -29,6 +30,8 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"optimizer.eps": "find"}, ["optimizer.eps=find: must be a number; set optimizer.eps=<value>"]),
     ({"optimizer.lr": "find", "trainer.nproc": 2}, ["optimizer.lr=find: is looked for by one process, got 2"]),
     ({"optimizer.lr": None}, ["optimizer.lr"]),
+    ({"stopping": {"target": {**REACHED, "value": "high"}}}, ["stopping.target.value=high: must be a number; set"]),
+    ({"stopping": {"target": {**REACHED, "value": None}}}, ["stopping.target.value: must be a number; set"]),
     ({"optimizer.lr": -1}, ["optimizer=adam", "-1"]),
     ({"model.hidden": "abc"}, ["model.hidden=abc"]),
     ({"model.hidden": [0]}, ["model.hidden", "positive widths, got [0]"]),

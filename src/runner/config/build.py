@@ -194,17 +194,32 @@ def build_optimizers(cfg: DictConfig, task: Task) -> dict[str, torch.optim.Optim
 
 
 def scheduler_factory(cfg: DictConfig, plan: Plan) -> Callable[[torch.optim.Optimizer], Scheduler]:
-    """Makes the schedule of an optimizer; a bare torch scheduler advances once a step."""
-    from runner.optim import ending, with_momentum, wrap
+    """Makes the schedule of an optimizer: of its rate and its momentum, and of what is trained for a while only."""
+    from runner.optim import ending
 
     def schedule(optimizer: torch.optim.Optimizer) -> Scheduler:
-        built = instantiate(cfg.scheduler, optimizer, plan=plan)
-        made = built if hasattr(built, "evaluated") else wrap(built)
-        if cfg.get("momentum") is not None:
-            made = with_momentum(made, optimizer, instantiate(cfg.momentum, plan=plan), plan=plan)
-        return ending(made, optimizer, plan=plan)
+        rate = build_schedule(cfg, optimizer, plan)
+        return ending(build_momentum(cfg, rate, optimizer, plan), optimizer, plan=plan)
 
     return schedule
+
+
+def build_schedule(cfg: DictConfig, optimizer: torch.optim.Optimizer, plan: Plan) -> Scheduler:
+    """That of the learning rate; a bare torch scheduler advances once a step."""
+    from runner.optim import wrap
+
+    built = instantiate(cfg.scheduler, optimizer, plan=plan)
+    made: Scheduler = built if hasattr(built, "evaluated") else wrap(built)
+    return made
+
+
+def build_momentum(cfg: DictConfig, schedule: Scheduler, optimizer: torch.optim.Optimizer, plan: Plan) -> Scheduler:
+    """``schedule``, which also moves the momentum where that is asked for."""
+    from runner.optim import with_momentum
+
+    if cfg.get("momentum") is None:
+        return schedule
+    return with_momentum(schedule, optimizer, instantiate(cfg.momentum, plan=plan), plan=plan)
 
 
 def build_frozen(cfg: DictConfig, task: Task, plan: Plan) -> Frozen:

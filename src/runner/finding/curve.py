@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SMOOTHING = 0.9  # of the moving average, which lags by ten steps: less than a decade of rates
+SMOOTHING = 0.9  # of the moving average, which lags by ten steps
+STEPS_A_DECADE = 10  # of rates at least: what it lags by is then no more
+LEAST_STEPS = 20
 DIVERGED = 4.0  # times the best smoothed loss
 FIRST = 0.1  # of the steps: their mean is where the loss begins, and no best one is looked for among them
-FALLS = 1.4  # times the noise: without any fall, noise alone looks like more in fewer than one test of a hundred
+FALLS = 4.0  # standard errors: noise alone looks like more in about one test of a hundred, or fewer, however short
 LEAST_FALL = 1e-3  # of where it begins
 BELOW_LOWEST = 10.0
 COLUMNS = ("step", "lr", "loss", "smoothed_loss")
@@ -35,8 +37,11 @@ class Ramp:
     def __post_init__(self) -> None:
         if not 0 < self.from_lr < self.to_lr < math.inf:
             raise ValueError(f"from_lr={self.from_lr:g}: must be positive, and less than to_lr={self.to_lr:g}")
-        if self.steps < 20:
-            raise ValueError(f"steps={self.steps}: must be at least 20; set steps=100")
+        decades = math.log10(self.to_lr / self.from_lr)
+        least = max(LEAST_STEPS, math.ceil(round(STEPS_A_DECADE * decades, 6)))
+        if self.steps < least:
+            text = f"must be at least {least}, with rates over {decades:.3g} powers of ten"
+            raise ValueError(f"steps={self.steps}: {text}; set steps={least}, or a narrower range")
 
     def rate(self, step: int) -> float:
         """That of the step after ``step`` completed ones."""
@@ -89,13 +94,13 @@ class Curve:
 
         J. Howard and S. Gugger, "Deep learning for coders with fastai and PyTorch" (2020), chapter 5. The steepest
         descent, which others take, is in networks that learn late so near the end that they do not train there.
-        Raises ``NotFound`` when the loss does not fall by more than it differs from batch to batch, and when a tenth
-        is not among the rates.
+        Raises ``NotFound`` when the loss does not clearly fall, for all that it differs from batch to batch, and when a
+        tenth is not among the rates.
         """
         lowest = self.lowest
         begin = sum(self.losses[: self._first]) / self._first
-        if begin - self.smoothed[lowest] < max(FALLS * self._noise(lowest), LEAST_FALL * abs(begin)):
-            raise NotFound(f"the loss never falls between lr={self.ramp.from_lr:g} and lr={self.rates[-1]:g}")
+        if begin - self.smoothed[lowest] < max(FALLS * self._error(lowest), LEAST_FALL * abs(begin)):
+            raise NotFound(f"the loss never clearly falls between lr={self.ramp.from_lr:g} and lr={self.rates[-1]:g}")
         found = float(f"{self.ramp.rate(lowest) / BELOW_LOWEST:.3g}")
         if found < self.ramp.from_lr:
             raise NotFound(f"the loss is lowest at lr={self.ramp.rate(lowest):.3g}, too near to the first rate")
@@ -105,6 +110,10 @@ class Curve:
         """The standard deviation of the losses up to ``last`` from batch to batch, whatever their trend."""
         steps = zip(self.losses, self.losses[1 : last + 1], strict=False)
         return math.sqrt(sum((after - before) ** 2 for before, after in steps) / (2 * last))
+
+    def _error(self, last: int) -> float:
+        """The standard error of a fall from the mean of the first losses to a smoothed one, were there only noise."""
+        return self._noise(last) * math.sqrt(1 / self._first + (1 - SMOOTHING) / (1 + SMOOTHING))
 
     @property
     def _first(self) -> int:

@@ -49,11 +49,12 @@ def found(cfg: DictConfig, record: RunRecord, *, device: torch.device) -> dict[s
 def search(cfg: DictConfig, *, device: torch.device, ramp: Ramp | None = None) -> Curve:
     """The range test of what ``cfg`` describes, from the weights and with the batches of its own first steps.
 
-    Networks are not compiled for it. Nothing is written, and what was built is let go: the run itself is built anew.
+    Schedules are left out, and networks not compiled for it. Nothing is written, and what was built is let go: the run
+    itself is built anew.
     Raises ``ValueError`` where ``range_test`` does, and ``Interrupted`` when it was asked to stop.
     """
     ramp = ramp or Ramp()
-    swept = build.with_values(cfg, {"scheduler": CONSTANT, build.RATE: ramp.from_lr})
+    swept = build.with_values(cfg, {"scheduler": CONSTANT, "momentum": None, build.RATE: ramp.from_lr})
     made = compose(swept, device=device, state=State())
     try:
         first_weights(cfg, made)

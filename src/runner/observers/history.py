@@ -30,7 +30,7 @@ class HistoryPictures:
     def started(self, run: RunInfo) -> None:
         if run.folder is None:
             raise ValueError("HistoryPictures needs a run with a folder to write into; give one, or leave it out")
-        self._run, self._best = run, {}
+        self._run, self._best = run, run.best
         before = digests.read(run.folder) if run.first_step else []
         self._scores = {line["step"]: line["metrics"] for line in before if 0 < line["step"] <= run.first_step}
         if not drawing.available():

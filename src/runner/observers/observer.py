@@ -35,6 +35,7 @@ class RunInfo:
     std: Sequence[float] = ()
     class_names: Sequence[str] = ()
     optimizers: Mapping[str, Optimizer] = field(default_factory=dict)  # of each network, to look at
+    best: Mapping[str, float] = field(default_factory=dict)  # the best values up to first_step
     drawn: dict[tuple[int, int], Mapping[str, Tensor]] = field(default_factory=dict)  # see ``Pictures``
 
 

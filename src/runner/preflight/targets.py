@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -130,14 +131,18 @@ def _misfits(key: str, node: dict[str, Any], facts: set[str], ignored: tuple[str
 
 
 def _wanted(parameter: inspect.Parameter, value: object) -> str:
-    """What a text should have been instead, judged by the parameter's default; nothing where a text may be right."""
+    """What a text, or null, should have been instead, judged by the parameter's default and, where that is not enough,
+    by its annotation; nothing where it may be right.
+    """
     annotation = str(parameter.annotation)
-    if value is None and isinstance(parameter.default, (int, float)) and "float" in annotation:
-        return "" if "None" in annotation or "Optional" in annotation else "a number"
+    kinds = set(re.findall(r"\w+", annotation)) - {"class"}
+    number = isinstance(parameter.default, (int, float)) or (bool(kinds) and kinds <= {"int", "float", "None"})
+    if value is None and "float" in kinds and number and parameter.default is not None:
+        return "" if kinds & {"None", "Optional"} else "a number"
     if not isinstance(value, str) or "str" in annotation:
         return ""
     if isinstance(parameter.default, bool):
         return "true or false"
-    if isinstance(parameter.default, (int, float)):
+    if number:
         return "a number"
     return "a list" if isinstance(parameter.default, (list, tuple)) else ""

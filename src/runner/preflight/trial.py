@@ -6,7 +6,7 @@ import functools
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ from runner.data.placement import check_resident
 from runner.data.source import Splits
 from runner.losses.targets import uneven
 from runner.numerics import resolve_device
-from runner.optim import Scheduler, freezing
+from runner.optim import Scheduler, ending, freezing
 from runner.plan import Plan
 from runner.preflight.causes import for_any, lacks_content, limited, obstacle
 from runner.preflight.finding import network_problems
@@ -173,9 +173,7 @@ class Trial:
         optimizers = self._try("optimizer", lambda: build.build_optimizers(self.cfg, task))
         schedules: list[Scheduler] = []
         if optimizers is not None and plan is not None:
-            schedule = build.scheduler_factory(self.cfg, plan)
-            made = self._try("scheduler", lambda: [schedule(optimizer) for optimizer in optimizers.values()])
-            schedules = made or []
+            schedules = self._schedules([*optimizers.values()], plan)
             self._freeze(task, plan, optimizers)
         trainer = self.cfg.trainer
         together = world_size_of(trainer.nproc)
@@ -196,6 +194,15 @@ class Trial:
         self.problems += followed_problems(self._followed(schedules), names=shown, task=task)
         self.problems += pace_problems(self.cfg.scheduler, recorder.steps)
         return names
+
+    def _schedules(self, optimizers: Sequence[torch.optim.Optimizer], plan: Plan) -> list[Scheduler]:
+        """Of each optimizer; what is wrong is told of the rate, of the momentum, or of what is trained for a while."""
+        cfg = self.cfg
+        made = self._try("scheduler", lambda: [build.build_schedule(cfg, one, plan) for one in optimizers])
+        pairs = [*zip(made or [], optimizers, strict=made is not None)]
+        self._try("momentum", lambda: [build.build_momentum(cfg, rate, one, plan) for rate, one in pairs])
+        self._try("optimizer", lambda: [ending(rate, one, plan=plan) for rate, one in pairs])
+        return made or []
 
     def _freeze(self, task: Task, plan: Plan, optimizers: Mapping[str, torch.optim.Optimizer]) -> None:
         """What is frozen in the first step is so from here on."""
