@@ -91,6 +91,7 @@ def trained(cfg: DictConfig, folder: Path) -> dict[str, float]:
     return run(cfg, folder, name="job")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", [option for option in options("model") if option not in HEAVY])
 def test_models(option: str, tmp_path: Path) -> None:
     task = TASK_OF_MODEL.get(option, [])
@@ -120,21 +121,25 @@ def test_optimizers(option: str, tmp_path: Path) -> None:
     assert trained(composed(*SMALL, *SHORT, "model=mlp", "model.hidden=[8]", f"optimizer={option}"), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", options("scheduler"))
 def test_schedulers(option: str, tmp_path: Path) -> None:
     assert trained(composed(*SMALL, *SHORT, "model=mlp", "model.hidden=[8]", f"scheduler={option}"), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", options("momentum"))
 def test_momenta(option: str, tmp_path: Path) -> None:
     assert trained(composed(*SMALL, *SHORT, "model=mlp", "model.hidden=[8]", f"momentum={option}"), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", options("stopping"))
 def test_stopping(option: str, tmp_path: Path) -> None:
     assert trained(composed(*SMALL, *SHORT, "model=mlp", "model.hidden=[8]", f"stopping={option}"), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", options("loss"))
 def test_losses(option: str, tmp_path: Path) -> None:
     task = [] if option in ("cross_entropy", "nll", "bce", "focal") else ["task=reconstruction", "model.channels=[4]"]
@@ -149,6 +154,7 @@ def test_losses(option: str, tmp_path: Path) -> None:
     assert trained(composed(*data, *SHORT, *model, *task, f"loss={option}"), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", options("metrics"))
 def test_metrics(option: str, tmp_path: Path) -> None:
     task = ["task=reconstruction", "model.channels=[4]"] if option == "mse" else ["model=mlp", "model.hidden=[8]"]
@@ -176,6 +182,7 @@ def _no_accuracy(option: str) -> list[str]:
     return [] if option in ("accuracy", "mse", *OF_RANKS, *OF_BOXES) else ["~trainer.best.accuracy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", options("augmentation"))
 def test_augmentations(option: str, tmp_path: Path) -> None:
     assert trained(composed(*SMALL, *SHORT, "model=mlp", "model.hidden=[8]", f"augmentation={option}"), tmp_path)
@@ -198,6 +205,7 @@ def test_loggers(option: str, tmp_path: Path) -> None:
     assert (tmp_path / left[option]).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", options("task"))
 def test_tasks_bring_what_they_need(option: str, tmp_path: Path) -> None:
     narrow = {name: ["model.channels=[4]"] for name in ("reconstruction", "vae", "aae")} | {"novelty": NOVEL}
@@ -227,6 +235,7 @@ def test_overfit_means_the_loss_goes_to_zero(tmp_path: Path) -> None:
     assert scores["test/accuracy"] == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", options("dataset"))
 def test_datasets_compose_and_describe_themselves(option: str) -> None:
     roots = {"image_folder": "dataset.root=photos", "paired_images": "dataset.root=photos"}
@@ -242,6 +251,7 @@ def test_datasets_compose_and_describe_themselves(option: str) -> None:
         assert build.build_source(cfg.dataset).spec.num_classes >= least.get(option, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["digits", "synthetic"])
 def test_embedded_datasets_train(option: str, tmp_path: Path) -> None:
     assert trained(composed(*SHORT, f"dataset={option}", "model=mlp", "logger=[]"), tmp_path)
@@ -284,6 +294,7 @@ def test_groups_are_the_folders_of_conf() -> None:
     assert folders == {*GROUPS, *EXTRA_GROUPS, "hydra"}
 
 
+@pytest.mark.slow
 def test_first_samples_cut_every_part() -> None:
     splits: Splits = build.load_splits(composed())
     few = first_samples(splits, 5)

@@ -41,6 +41,7 @@ def test_text_of_a_file_is_learnt_and_its_vocabularies_are_kept(tmp_path: Path) 
     assert "\nFLOPs: " in (folder / "summary.txt").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "lines"),
     [

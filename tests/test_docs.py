@@ -179,6 +179,7 @@ def _section(text: str, title: str) -> str:
     return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
+@pytest.mark.slow
 def test_parts_of_torch_need_nothing_but_their_name(tmp_path: Path) -> None:
     cfg = composed(*SHORT, "logger=[]")
     with open_dict(cfg):

@@ -88,6 +88,7 @@ class TestWhatDataSay:
             rows.copy_(images.mean(0).flatten().expand_as(rows))
         return made.session.task
 
+    @pytest.mark.slow
     def test_a_run_begins_with_it_and_records_it(self, small: DictConfig, tmp_path: Path) -> None:
         cfg, folder = self.begun(small, tmp_path)
         run(cfg, folder, name="run")
@@ -95,6 +96,7 @@ class TestWhatDataSay:
         assert manifest["initial_weights_sha256"] == digest.of_weights(self.first(cfg))
         assert len(Begun.shown) == 1
 
+    @pytest.mark.slow
     def test_a_resumed_run_does_not_do_it_again(self, small: DictConfig, tmp_path: Path) -> None:
         cfg, folder = self.begun(small, tmp_path)
         run(cfg, folder, name="run", manner=Manner(until_steps=1))

@@ -174,6 +174,7 @@ def test_all_schedules_are_here() -> None:
     assert set(TASKS) == set(tiny.TASKS)
 
 
+@pytest.mark.slow
 def test_the_law_of_sweeps_shows_when_draws_go_on_from_job_to_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +188,7 @@ def test_the_law_of_sweeps_shows_when_draws_go_on_from_job_to_job(
     assert any(parted(alone, after[-1:]))
 
 
+@pytest.mark.slow
 def test_the_law_of_sweeps_shows_when_settings_are_not_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

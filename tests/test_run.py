@@ -57,6 +57,7 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     return weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "values",
     [
@@ -83,6 +84,7 @@ def test_a_setting_that_should_act_does(ran: Ran, values: dict[str, Any]) -> Non
     assert ran("plain", **sgd)["weights_sha256"] != ran("other", **{**sgd, **values})["weights_sha256"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "values",
     [
@@ -104,6 +106,7 @@ def test_a_setting_that_should_change_no_bits_does_not(ran: Ran, values: dict[st
     assert ran("plain")["weights_sha256"] == ran("other", **values)["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_pieces_of_a_batch_give_the_same_update(ran: Ran, tmp_path: Path) -> None:
     ran("whole")
     ran("pieces", trainer__micro_batches=3)
@@ -127,6 +130,7 @@ def test_the_settings_of_before_hold_after_a_failure_too(ran: Ran, tmp_path: Pat
     assert (status["state"], status["step"]) == ("failed", 1)
 
 
+@pytest.mark.slow
 def test_best_checkpoints_have_their_direction(ran: Ran, tmp_path: Path) -> None:
     steps = {"trainer__steps": 4, "trainer__evaluate_every_steps": 1}
     ran("min", trainer__best={"loss": "min"}, **steps)
@@ -138,6 +142,7 @@ def test_best_checkpoints_have_their_direction(ran: Ran, tmp_path: Path) -> None
     assert lowest < highest
 
 
+@pytest.mark.slow
 def test_debug_steps_leave_the_schedule_whole(ran: Ran, tmp_path: Path) -> None:
     """The first step of a hundred is the same whether the run stops there or not."""
     linear = {"scheduler": {"_target_": "runner.optim.schedulers.linear"}, "trainer__steps": 100}
@@ -170,6 +175,7 @@ WEIGHTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ignored", [-100, 0])
 def test_an_evaluation_does_not_depend_on_its_batch_size_when_samples_weigh_differently(ran: Ran, ignored: int) -> None:
     """The mean over batches of one is the mean over all; a batch of which nothing counts adds nothing."""

@@ -22,6 +22,7 @@ def composed(*overrides: str) -> DictConfig:
     return compose("config", overrides=["logger=[]", *overrides])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
@@ -55,6 +56,7 @@ def folder_of_masks(root: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [

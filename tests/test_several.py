@@ -64,11 +64,13 @@ def test_a_run_leaves_the_scores_of_each_set(tmp_path: Path) -> None:
     assert (tmp_path / "checkpoints" / "best_near_accuracy.pt").is_file()
 
 
+@pytest.mark.slow
 def test_debug_keeps_samples_of_each_set() -> None:
     cfg = composed(*SETS, *SIZES, *SHORT, "debug.samples=5")
     assert build.load_splits(cfg).sets["train"] == {"far": 3, "near": 2}
 
 
+@pytest.mark.slow
 def test_the_recipe_of_the_docs_composes(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
     recipe = re.search(

@@ -58,6 +58,7 @@ def test_what_does_not_fit_is_said_before_anything_starts(
     assert said in "\n".join(check([Job("job", cfg, tmp_path / "run")]).lines())
 
 
+@pytest.mark.slow
 def test_it_is_no_loss_for_other_tasks(tmp_path: Path) -> None:
     cfg = composed("model=mlp", "loss=detector", *SHORT)
     assert "it is for task=detection" in "\n".join(check([Job("job", cfg, tmp_path / "run")]).lines())

@@ -82,6 +82,7 @@ def test_a_run_thaws_where_it_should_and_goes_on_to_the_bit(tmp_path: Path) -> N
         ]
 
 
+@pytest.mark.slow
 def test_the_momentum_is_in_all_logs_where_it_moves_and_nowhere_else(tmp_path: Path) -> None:
     moved = trained(tmp_path / "moved", "momentum=linear", "momentum.over_steps=4", "logger=[csv,tensorboard]")
     expected = [0.5 + 0.1 * min(step, 4) for step in range(1, 16)]
@@ -93,6 +94,7 @@ def test_the_momentum_is_in_all_logs_where_it_moves_and_nowhere_else(tmp_path: P
     assert "momentum" not in rows(still / "steps.csv")[0]
 
 
+@pytest.mark.slow
 def test_what_a_file_gave_stays_where_it_is_frozen(tmp_path: Path) -> None:
     first = trained(tmp_path / "first", "logger=[]")
     tuned = trained(
@@ -105,6 +107,7 @@ def test_what_a_file_gave_stays_where_it_is_frozen(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_preflight_says_what_is_frozen_and_what_cannot_be() -> None:
     found = check([Job("job", composed("logger=[]", "freeze={layers.1.*: 2}"), Path("nowhere/job"))])
     assert found.lines() == []

@@ -20,6 +20,7 @@ def composed(*overrides: str) -> DictConfig:
     return compose("config", overrides=["logger=[]", *overrides])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "lines"),
     [

@@ -40,6 +40,7 @@ def trained(cfg: DictConfig, folder: Path) -> dict[str, float]:
     return run(cfg, folder, name="job")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
@@ -60,6 +61,7 @@ def test_what_does_not_fit_is_said_before_anything_starts(
     assert line in found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_kernels_and_volumes_are_stored_channels_last(tmp_path: Path, channels_last: bool) -> None:
     cfg = composed("task=segmentation", *SHORT, *SMALL, f"trainer.channels_last={channels_last}")

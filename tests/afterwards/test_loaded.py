@@ -44,6 +44,7 @@ def test_shapes_of_others_are_not_kept() -> None:
     assert restored(None) is None
 
 
+@pytest.mark.slow
 def test_the_model_gives_what_the_evaluation_saw(run: Path) -> None:
     loaded = load_run(run)
     assert not loaded.model.training

@@ -31,6 +31,7 @@ def archived(terminal: Terminal, run: Path, *arguments: str) -> Path:
     return Path(answer.out.removeprefix("archived: ").strip())
 
 
+@pytest.mark.slow
 def test_names_count_on(terminal: Terminal, run: Path) -> None:
     before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
     made = [archived(terminal, run), archived(terminal, run), archived(terminal, run, "--to", "elsewhere")]
@@ -145,6 +146,7 @@ def test_an_archive_gives_the_model_of_its_run(terminal: Terminal, run: Path) ->
     assert (ours.step, theirs.step) == (4, 4)
 
 
+@pytest.mark.slow
 def test_a_run_may_begin_with_an_archive(terminal: Terminal, run: Path) -> None:
     kept = archived(terminal, run)
     terminal.trains(*CLASSIFIER, f"init_from={kept}", "hydra.run.dir=next", small=False)

@@ -76,6 +76,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "fragments"), WRONG, ids=[" ".join(arguments) for arguments, _ in WRONG])
 def test_one_mistake_gives_one_message(terminal: Terminal, arguments: list[str], fragments: list[str]) -> None:
     (message,) = refused(terminal, *arguments).messages
@@ -95,6 +96,7 @@ def test_an_unknown_verb(terminal: Terminal, verb: str, remedy: str) -> None:
     assert remedy in message
 
 
+@pytest.mark.slow
 def test_a_missing_value(terminal: Terminal) -> None:
     (message,) = refused(terminal, "dataset=image_folder", small=False).messages
     assert message == "dataset.root=???: has no value; set dataset.root=<value>"
@@ -111,6 +113,7 @@ def photos(root: Path, **classes: int) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["absent", "empty", "an empty class", "broken", "cut off"])
 def test_a_data_folder_that_cannot_be_used(terminal: Terminal, kind: str) -> None:
     root = terminal.folder / "photos"
@@ -133,6 +136,7 @@ def test_a_data_folder_that_cannot_be_used(terminal: Terminal, kind: str) -> Non
     assert fragment in answer.messages[0]
 
 
+@pytest.mark.slow
 def test_an_output_folder_below_a_file(terminal: Terminal) -> None:
     """Nobody can write there, root included."""
     (terminal.folder / "file").write_text("")
@@ -143,12 +147,14 @@ def test_an_output_folder_below_a_file(terminal: Terminal) -> None:
     assert (row["jobs"], row["key"], row["value"]) == ("all (2)", "hydra.sweep.dir", "file/sweep")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a file system that takes no folders")
 def test_an_output_folder_where_the_system_takes_none(terminal: Terminal) -> None:
     (message,) = refused(terminal, "hydra.run.dir=/proc/run").messages
     assert message.startswith("hydra.run.dir=/proc/run: cannot be ")
 
 
+@pytest.mark.slow
 def test_an_output_folder_that_is_a_file(terminal: Terminal) -> None:
     (terminal.folder / "run").write_text("")
     (message,) = refused(terminal, "hydra.run.dir=run").messages
@@ -169,12 +175,14 @@ def test_all_mistakes_are_told_at_once(terminal: Terminal) -> None:
         assert fragment in found
 
 
+@pytest.mark.slow
 def test_what_is_found_by_trying_is_told_with_what_is_found_by_reading(terminal: Terminal) -> None:
     found = refused(terminal, "trainer.device=cuda:99", "trainer.batch_size=9", "+model.hiden=[3]", messages=3).err
     for fragment in ("trainer.device=cuda:99", "trainer.batch_size=9", "model.hiden"):
         assert fragment in found
 
 
+@pytest.mark.slow
 def test_what_does_not_compose_is_told_all_at_once_too(terminal: Terminal) -> None:
     found = refused(terminal, "trainer.epoch=5", "optimizer.lrr=1", "augmentation=crop_flop", messages=3).err
     for fragment in ("trainer.epochs", "optimizer.lr", "crop_flip"):
@@ -184,6 +192,7 @@ def test_what_does_not_compose_is_told_all_at_once_too(terminal: Terminal) -> No
 class TestTraceback:
     """``RUNNER_TRACEBACK=1`` shows where an error came from, and changes nothing else."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "arguments",
         [["trainer.epoch=5"], ["model._target_=cli.user_code.WrongShape", *MINE], ["loss=mse"]],
@@ -204,6 +213,7 @@ class TestTraceback:
 class TestSweeps:
     """One wrong job stops all of them before the first one starts, and is named."""
 
+    @pytest.mark.slow
     def test_a_mistake_in_one_job_names_the_job(self, terminal: Terminal) -> None:
         answer = refused(terminal, "trainer.device=cpu,cuda:99", "-m")
         assert answer.messages == ["1 of 2 jobs cannot run as they are, so none was started"]
@@ -211,6 +221,7 @@ class TestSweeps:
         assert row["jobs"].startswith("mlp__0__device=cuda")
         assert (row["key"], row["value"]) == ("trainer.device", "cuda:99")
 
+    @pytest.mark.slow
     def test_seeds_do_not_repeat_a_mistake(self, terminal: Terminal) -> None:
         assert refused(terminal, "seed=0,1,2", "+model.hiden=[3]", "-m").table == [
             {
@@ -222,6 +233,7 @@ class TestSweeps:
             }
         ]
 
+    @pytest.mark.slow
     def test_an_option_that_only_one_job_has(self, terminal: Terminal) -> None:
         """What does not compose is told with what is found in the jobs that do."""
         answer = refused(terminal, "optimizer=adam,sgdd", "trainer.batch_size=4,9", "seed=0,1,2", "-m")
@@ -236,11 +248,13 @@ class TestSweeps:
         assert (second["key"], second["value"]) == ("trainer.batch_size", "9")
         assert re.fullmatch(r"mlp__0\S* … mlp__2\S* \(3\)", second["jobs"])
 
+    @pytest.mark.slow
     def test_two_jobs_with_one_folder(self, terminal: Terminal) -> None:
         (message,) = refused(terminal, "seed=0,0", "-m").messages
         assert "two jobs would share the folder mlp__0; sweep no value twice" in message
         assert "MLP" not in refused(terminal, "model=mlp,MLP", "-m").err
 
+    @pytest.mark.slow
     def test_another_sweeper(self, terminal: Terminal) -> None:
         (message,) = refused(terminal, "hydra/sweeper=basic", "seed=0,1", "-m").messages
         assert "hydra/sweeper must be runner" in message

@@ -56,6 +56,7 @@ def test_a_single_run(terminal: Terminal) -> None:
     assert torch.load(run / "checkpoints/last.pt", weights_only=True)["step"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [[], ["seed=0,1", "-m"]])
 def test_garbage_is_collected_again_once_work_begins(terminal: Terminal, command: list[str]) -> None:
     """The start switches it off; the fixture has."""
@@ -64,6 +65,7 @@ def test_garbage_is_collected_again_once_work_begins(terminal: Terminal, command
     assert gc.isenabled()
 
 
+@pytest.mark.slow
 def test_two_commands_in_one_process(terminal: Terminal) -> None:
     """A notebook, or a test, calls ``main`` more than once."""
     first = main([*SMALL, "hydra.run.dir=a"])
@@ -71,6 +73,7 @@ def test_two_commands_in_one_process(terminal: Terminal) -> None:
     assert terminal.manifest("a")["weights_sha256"] == terminal.manifest("b")["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_the_manifest_holds_the_command_that_was_given(terminal: Terminal) -> None:
     terminal.trains("hydra.run.dir=run", "seed=3")
     assert "seed=3" in terminal.manifest("run")["argv"]
@@ -113,6 +116,7 @@ def test_a_sweep_over_models_with_flags_between(terminal: Terminal) -> None:
     assert folders(sweep_of(terminal)) == ["lenet__0", "mlp__0"]
 
 
+@pytest.mark.slow
 def test_flags_may_stand_anywhere(terminal: Terminal) -> None:
     answer = terminal.trains("--cfg", "job", "seed=5", "--resolve", "optimizer.lr=0.5")
     cfg = OmegaConf.create(answer.out)
@@ -120,6 +124,7 @@ def test_flags_may_stand_anywhere(terminal: Terminal) -> None:
     assert terminal.left() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("override", ["experiment=digits_resnet18_small", "+experiment=Digits_ResNet18_small"])
 def test_a_recipe_with_and_without_a_plus(terminal: Terminal, override: str) -> None:
     cfg = OmegaConf.create(terminal.trains("--cfg", "job", override, small=False).out)
@@ -139,6 +144,7 @@ def test_help_and_version_say_so_and_write_nothing(terminal: Terminal) -> None:
     assert terminal.left() == []
 
 
+@pytest.mark.slow
 def test_a_users_own_groups(terminal: Terminal) -> None:
     """An option of ours may be shadowed, new options are added, and case does not matter there, too."""
     model = terminal.folder / "mine" / "model"
@@ -225,11 +231,13 @@ class TestInterruptions:
         assert terminal.manifest("run")["status"] == "interrupted"
         assert torch.load(terminal.folder / "run/checkpoints/last.pt", weights_only=True)["step"] == 3
 
+    @pytest.mark.slow
     def test_a_sweep_starts_no_further_job(self, terminal: Terminal) -> None:
         answer = terminal.runs(*CTRL_C, "seed=0,1", "-m", "hydra.sweep.dir=sweep")
         assert answer.status == 130
         assert folders(terminal.folder / "sweep") == ["mlp__0"]
 
+    @pytest.mark.slow
     def test_a_run_in_a_thread_is_not_in_the_way(self, terminal: Terminal) -> None:
         found: list[Any] = []
         thread = threading.Thread(target=lambda: found.append(terminal.runs("hydra.run.dir=run").status))

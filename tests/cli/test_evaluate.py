@@ -58,6 +58,7 @@ def test_the_last_weights_have_the_scores_of_the_run_to_the_bit(terminal: Termin
     assert found["step"] == 4
 
 
+@pytest.mark.slow
 def test_each_class_and_the_picture(terminal: Terminal, run: Path) -> None:
     found = evaluated(terminal, "run")
     confusion = torch.tensor(found["confusion_matrix"]["test"])

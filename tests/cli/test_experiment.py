@@ -69,6 +69,7 @@ def test_test_data_that_differ_are_refused_unless_all_are_scored_on_others(
     assert (again.status, again.messages[0][:10]) == (2, "--out=here")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -76,6 +76,7 @@ def test_other_networks(terminal: Terminal, kind: str) -> None:
     exported(terminal, Path("run"))
 
 
+@pytest.mark.slow
 def test_what_gives_something_else_is_not_kept(run: Path) -> None:
     from runner.afterwards.exporting import compared
 

@@ -27,6 +27,7 @@ def test_the_curve_is_printed_written_and_drawn_and_no_run_is_left(terminal: Ter
     )
 
 
+@pytest.mark.slow
 def test_the_range_is_the_verbs_own(terminal: Terminal) -> None:
     settings = ("from_lr=1e-4", "to_lr=1e-2", "steps=20")
     terminal.runs(*VERB, *settings, "hydra.run.dir=found", small=False)
@@ -34,6 +35,7 @@ def test_the_range_is_the_verbs_own(terminal: Terminal) -> None:
     assert (len(rows), rows[0]["lr"], rows[-1]["lr"]) == (20, "0.0001", "0.01")
 
 
+@pytest.mark.slow
 def test_a_curve_that_suggests_nothing_is_kept_and_said(terminal: Terminal) -> None:
     answer = terminal.runs(*VERB, "to_lr=1e-6", "hydra.run.dir=found", small=False)
     assert answer.status == 1
@@ -62,6 +64,7 @@ def test_what_is_wrong_is_said_before_anything_is_done(terminal: Terminal, argum
     assert terminal.left() == []
 
 
+@pytest.mark.slow
 def test_a_run_that_finds_its_rate_is_the_run_with_that_rate(terminal: Terminal) -> None:
     said = terminal.trains(*FIND, "hydra.run.dir=found").out
     found = terminal.manifest("found")
@@ -91,6 +94,7 @@ def test_a_run_that_goes_on_does_not_look_again_and_one_that_is_reproduced_does(
     assert terminal.manifest("found")["found"] == {"optimizer.lr": 0.25}
 
 
+@pytest.mark.slow
 def test_a_run_whose_loss_never_falls_fails_before_it_trains(terminal: Terminal) -> None:
     answer = terminal.runs(*FIND, "trainer.clip_value=1e-30", "optimizer.weight_decay=0", "hydra.run.dir=run")
     assert answer.status == 1

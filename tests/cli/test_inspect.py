@@ -26,6 +26,7 @@ def damaged(run: Path, tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_a_run_shows_its_last_state_and_names_the_others(terminal: Terminal, run: Path) -> None:
     lines = terminal.runs("inspect", str(run), small=False).out.splitlines()
     weights = torch.load(run / "checkpoints/last.pt", weights_only=True)["parts"]["task"]

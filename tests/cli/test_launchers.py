@@ -159,6 +159,7 @@ class TestSlurm:
         monkeypatch.setenv("FAKE_SLURM_IS_FULL", "yes")
         monkeypatch.setattr("runner.sweep.by_submitit.LATE_S", 0.0)
 
+    @pytest.mark.slow
     def test_what_is_submitted(self, jobs: Makes, slurm: Path) -> None:
         from submitit.core.utils import DelayedSubmission
 

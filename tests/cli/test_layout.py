@@ -33,6 +33,7 @@ def test_runs_are_numbered(terminal: Terminal) -> None:
     assert not (terminal.folder / "outputs").exists()
 
 
+@pytest.mark.slow
 def test_looking_makes_no_folder(terminal: Terminal) -> None:
     """Nor do refusals: a number is claimed when all checks have passed."""
     assert f"ready: {FIRST}" in terminal.trains("check", *SMALL, "layout=by_dataset", small=False).out
@@ -45,6 +46,7 @@ def test_looking_makes_no_folder(terminal: Terminal) -> None:
     assert terminal.left() == []
 
 
+@pytest.mark.slow
 def test_a_number_that_goes_while_a_run_is_checked(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another run takes it and completes: this one is not refused, and gets the next."""
     terminal.trains("layout=by_dataset")

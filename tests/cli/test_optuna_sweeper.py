@@ -54,6 +54,7 @@ class TestRefused:
         assert (answer.status, terminal.left()) == (2, [])
         assert text in answer.err
 
+    @pytest.mark.slow
     def test_check_says_what_would_be_searched(self, terminal: Terminal) -> None:
         answer = terminal.runs("check", *SMALL, *SEARCH, "seed=0,1", "hydra.sweep.dir=sweep", "-m", small=False)
         assert (answer.status, terminal.left()) == (0, [])

@@ -36,6 +36,7 @@ def test_the_same_again_is_identical(terminal: Terminal) -> None:
     assert terminal.manifest("again")["weights_sha256"] == terminal.manifest("run")["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_another_value_on_top_is_different_and_named(terminal: Terminal) -> None:
     terminal.trains("hydra.run.dir=run", *LONGER)
     said = reproduced(terminal, "optimizer.lr=0.5", status=1)
@@ -44,6 +45,7 @@ def test_another_value_on_top_is_different_and_named(terminal: Terminal) -> None
     assert "valid/loss" in said
 
 
+@pytest.mark.slow
 def test_a_record_that_was_changed_is_different(terminal: Terminal) -> None:
     """The comparison looks at what the run recorded, and not at itself."""
     terminal.trains("hydra.run.dir=run", *LONGER)
@@ -59,6 +61,7 @@ def test_a_record_that_was_changed_is_different(terminal: Terminal) -> None:
     assert "nothing that was recorded explains this" in said
 
 
+@pytest.mark.slow
 def test_a_part_of_a_run(terminal: Terminal) -> None:
     terminal.trains("hydra.run.dir=run", *LONGER)  # 2 steps an epoch
     said = reproduced(terminal, "--until-epoch", "2", "hydra.run.dir=again")
@@ -66,6 +69,7 @@ def test_a_part_of_a_run(terminal: Terminal) -> None:
     assert terminal.status("again")["step"] == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", ["0", "0.5", "-1", "x", "nan", "inf"])
 def test_a_part_without_an_evaluation_is_refused(terminal: Terminal, epoch: str) -> None:
     terminal.trains("hydra.run.dir=run", *LONGER)
@@ -74,6 +78,7 @@ def test_a_part_without_an_evaluation_is_refused(terminal: Terminal, epoch: str)
     assert terminal.left() == left
 
 
+@pytest.mark.slow
 def test_an_extended_run_is_extended_again(terminal: Terminal) -> None:
     """Under a schedule as long as the training: what was trained is no run of 6 steps from the start."""
     terminal.trains("hydra.run.dir=run", *LONGER, "scheduler=linear", "trainer.steps=4")
@@ -99,6 +104,7 @@ def test_the_recorded_threads_and_switches_hold(terminal: Terminal, monkeypatch:
     assert os.environ["MKL_CBWR"] == "AVX2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -114,6 +114,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(broken: Terminal) -> No
     assert list(second["changed"]) == [key for key in second["changed"] if key.startswith("config.logger.mine")] != []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", [False, True])
 def test_from_the_checkpoint_before_when_the_last_is_damaged_or_gone(broken: Terminal, damaged: bool) -> None:
     last = broken.folder / "run/checkpoints/last.pt"
@@ -215,6 +216,7 @@ def test_the_threads_of_before_are_used_where_the_configuration_leaves_them_open
     assert torch.get_num_threads() == 1
 
 
+@pytest.mark.slow
 def test_a_folder_with_an_equals_sign_in_its_name_is_a_folder(broken: Terminal) -> None:
     """As the jobs of a sweep over another key have."""
     (broken.folder / "whole").rename(broken.folder / "mlp__0__lr=0.1")
@@ -226,6 +228,7 @@ def test_a_folder_with_an_equals_sign_in_its_name_is_a_folder(broken: Terminal) 
 class TestRefused:
     """Exit 2, with what to do about it; nothing is written."""
 
+    @pytest.mark.slow
     def test_keys_on_which_the_numbers_depend(self, broken: Terminal) -> None:
         remedy = "start a new run; init_from=run takes over the weights"
         assert refused(broken, "run", "seed=1", "optimizer.lr=0.5", "trainer.workers=1") == [
@@ -233,12 +236,14 @@ class TestRefused:
             f"optimizer.lr=0.5: cannot change while a run is under way (it has 0.001); {remedy}",
         ]
 
+    @pytest.mark.slow
     def test_they_do_not_help_a_complete_run_either(self, broken: Terminal) -> None:
         (message,) = refused(broken, "whole", "seed=1", "trainer.workers=1")
         assert message == "resume whole: is complete, seed=1 would change nothing; trainer.epochs=<more> extends it"
         (message,) = refused(broken, "whole", "seed=1", "trainer.steps=12")
         assert message.startswith("seed=1: cannot change while a run is under way (it has 0)")
 
+    @pytest.mark.slow
     def test_a_device_on_which_the_precision_is_another(
         self, broken: Terminal, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -252,6 +257,7 @@ class TestRefused:
         assert broken.status("whole")["step"] == 9
         assert broken.manifest("whole")["sessions"][1]["changed"]["config.trainer.precision"] == ["auto", "fp32"]
 
+    @pytest.mark.slow
     def test_a_smaller_budget(self, broken: Terminal) -> None:
         assert refused(broken, "run", "trainer.steps=4") == [
             "trainer.steps=4: is less than what the run has trained (5 steps, 2.5 epochs); "
@@ -281,6 +287,7 @@ class TestRefused:
         assert (answer.status, len(answer.messages)) == (2, 1)
         assert answer.messages[0].endswith("did you mean resume?")
 
+    @pytest.mark.slow
     def test_only_damaged_checkpoints(self, broken: Terminal) -> None:
         for path in (broken.folder / "run/checkpoints").iterdir():
             content = bytearray(path.read_bytes())
@@ -293,6 +300,7 @@ class TestRefused:
             "restore one of the files from a copy, or start a new run"
         )
 
+    @pytest.mark.slow
     def test_other_data(self, broken: Terminal) -> None:
         """Nothing of a complete run is lost by asking."""
         manifest = broken.manifest("whole")
@@ -301,6 +309,7 @@ class TestRefused:
         (message,) = refused(broken, "whole", "trainer.steps=9")
         assert message.startswith("dataset: the data are not those that the run was trained on: ")
 
+    @pytest.mark.slow
     def test_a_run_that_another_process_trains(self, broken: Terminal) -> None:
         with another_process_in(broken.folder / "run") as pid:
             (message,) = refused(broken, "run", "~logger.mine")

@@ -44,18 +44,21 @@ def test_the_same_run_gives_the_same_bits(saved: Terminal) -> None:
     assert saved.manifest("third")["weights_sha256"] == first["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_it_gets_a_folder_of_its_own_with_the_name_of_its_model(saved: Terminal) -> None:
     saved.trains(*SAVED, small=False)
     (run,) = (saved.folder / "outputs").glob("*/*/*")
     assert run.name == "mlp__7"
 
 
+@pytest.mark.slow
 def test_overrides_come_on_top(saved: Terminal) -> None:
     saved.trains(*SAVED, "seed=0", "optimizer.lr=0.5", "hydra.run.dir=other", small=False)
     cfg = OmegaConf.load(saved.folder / "other/.hydra/config.yaml")
     assert (cfg.seed, cfg.optimizer.lr, cfg.model.hidden) == (0, 0.5, [4])
 
 
+@pytest.mark.slow
 def test_a_group_can_be_chosen_anew(saved: Terminal) -> None:
     cfg = config(saved, "optimizer=SGD", "model=vgg11", "metrics=[f1]")
     assert cfg.optimizer._target_ == "torch.optim.SGD"  # type: ignore[attr-defined]
@@ -66,6 +69,7 @@ def test_a_group_can_be_chosen_anew(saved: Terminal) -> None:
     assert cfg.dataset.height == 8  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_debug_option_goes_on_top(saved: Terminal) -> None:
     cfg = config(saved, "debug=one_batch")
     assert OmegaConf.select(cfg, "debug.steps") == 1  # type: ignore[arg-type]
@@ -79,12 +83,14 @@ def test_an_option_that_brings_others_with_it_is_refused(saved: Terminal, option
     assert "brings other groups with it" in answer.err
 
 
+@pytest.mark.slow
 def test_it_can_be_swept(saved: Terminal) -> None:
     saved.trains(*SAVED, "seed=7,8", "-m", "hydra.sweep.dir=sweep", small=False)
     assert saved.manifest("sweep/mlp__7")["weights_sha256"] == saved.manifest("run")["weights_sha256"]
     assert saved.manifest("sweep/mlp__8")["weights_sha256"] != saved.manifest("run")["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_mistakes_are_told_as_for_any_run(saved: Terminal) -> None:
     (message,) = saved.runs(*SAVED, "optimizer.lrr=1", small=False).messages
     assert message == "optimizer.lrr: there is no such setting; did you mean optimizer.lr?"

@@ -45,6 +45,7 @@ def test_a_job_of_a_sweep_is_what_its_command_alone_is(terminal: Terminal) -> No
     assert texts[0] == texts[1]
 
 
+@pytest.mark.slow
 def test_the_same_command_again_has_nothing_to_do(terminal: Terminal) -> None:
     terminal.trains("seed=0,1", *SWEEP)
     before = times(terminal)
@@ -115,6 +116,7 @@ def test_the_report_is_written_when_it_is_asked_for(terminal: Terminal) -> None:
     assert len((terminal.folder / "sweep/report.runs.csv").read_text().splitlines()) == 4
 
 
+@pytest.mark.slow
 def test_a_sweep_takes_no_other_settings_when_it_goes_on(terminal: Terminal) -> None:
     terminal.trains("seed=0,1", *SWEEP)
     answer = terminal.runs("resume", "sweep", "trainer.epochs=9", small=False)
@@ -123,6 +125,7 @@ def test_a_sweep_takes_no_other_settings_when_it_goes_on(terminal: Terminal) -> 
 
 
 class TestCheck:
+    @pytest.mark.slow
     def test_what_is_right(self, terminal: Terminal) -> None:
         answer = terminal.runs("check", "seed=0,1", "-m", small=False)
         assert (answer.status, terminal.left()) == (0, [])
@@ -134,6 +137,7 @@ class TestCheck:
             [],
         )
 
+    @pytest.mark.slow
     def test_what_would_fit_instead(self, terminal: Terminal) -> None:
         answer = terminal.runs("check", "task=segmentation", "dataset=digits", small=False)
         assert (answer.status, terminal.left()) == (2, [])
@@ -179,6 +183,7 @@ class TestStatus:
             ["2", "jobs:"],
         ]
 
+    @pytest.mark.slow
     def test_a_completed_one_shows_its_scores(self, terminal: Terminal) -> None:
         terminal.trains("seed=0", *SWEEP)
         answer = terminal.runs("status", "sweep", small=False)

@@ -106,6 +106,7 @@ def test_a_part_comes_once_in_order_and_unaugmented(part: str, resident: str) ->
     assert {len(b[1]) for b in batches[:-1]} == {3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augmentation", [None, CropFlip(padding=2), CropFlip(flip="alternating"), Cutout()])
 def test_the_place_of_the_data_changes_no_bit(augmentation: Augmentation | None) -> None:
     resident = data(resident="device", augmentation=augmentation)
@@ -135,6 +136,7 @@ def test_alternating_flips_turn_over_with_the_epoch() -> None:
     assert torch.equal(epochs[2], epochs[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", [None, Drawing()])
 def test_the_number_of_workers_changes_nothing(train: Examples | None) -> None:
     runs = [take(data(train, augmentation=Trivial(), workers=workers).train(), 7) for workers in (0, 1, 2)]
@@ -202,6 +204,7 @@ def test_the_runs_own_generators_are_not_touched(workers: int) -> None:
     assert states[1:] == (random.getstate(), np.random.get_state()[1].tolist())  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_no_worker_is_left_behind() -> None:
     subject = data(resident="never", workers=2)
     batches = subject.train()

@@ -69,6 +69,7 @@ def test_a_part_that_was_not_given_is_empty() -> None:
     assert (subject.size("train"), subject.size("test"), list(subject.part("test"))) == (10, 0, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"num_workers": 1}, {"generator": torch.Generator()}])
 def test_a_loader_resumes_anywhere_and_repeats(settings: dict[str, Any]) -> None:
     whole = take(noisy(**settings), 7)

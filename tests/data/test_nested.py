@@ -109,6 +109,7 @@ def test_workers_change_nothing() -> None:
     theirs.close()
 
 
+@pytest.mark.slow
 def test_a_training_on_them() -> None:
     """The parts of its loss are measured one by one, and it learns."""
     made = tiny.session(task=SizeAndSide(), parts=SPLITS, steps=60, kind="seq2seq", best={"loss": "min"})

@@ -33,6 +33,7 @@ def test_volumes_and_masks_are_those_of_the_spec() -> None:
     assert len(splits.test) == 3
 
 
+@pytest.mark.slow
 def test_shapes_do_not_touch_each_other_and_are_evenly_bright() -> None:
     volumes, masks = whole(ShapeVolumes(**FEW, image_size=24, shapes=4, noise_std=0).load().train)
     for volume, mask in zip(volumes[:, 0], masks, strict=True):
@@ -59,6 +60,7 @@ def test_a_ball_is_round_and_a_box_is_full() -> None:
     assert abs(float(ellipsoids.mean()) - torch.pi / 6) < 0.07
 
 
+@pytest.mark.slow
 def test_noise_and_seed_say_what_is_drawn() -> None:
     given: list[dict[str, Any]] = [{}, {}, {"seed": 1}, {"noise_std": 1.0}]
     digests = [ShapeVolumes(**FEW, image_size=12, **settings).load().digest for settings in given]

@@ -292,6 +292,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         TorchvisionSource(name="mnist", root=str(tmp_path)).load()
 
 
+@pytest.mark.slow
 def test_real_mnist() -> None:
     root = os.environ.get("RUNNER_TEST_DATA", "")
     if not (Path(root) / "MNIST").is_dir() or not root:

@@ -62,6 +62,7 @@ def test_an_optimizer_in_which_nothing_follows_is_refused() -> None:
         range_test(tiny.session(schedule="constant"), Ramp())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shipped")
 def test_a_search_is_a_function_of_the_configuration() -> None:
     cfg = compose("config", overrides=[*SMALL, "optimizer=sgd"])

@@ -223,6 +223,7 @@ def test_a_dict_gives_each_of_its_tensors_a_name() -> None:
         measure(Metrics({"two": Two(2.0)})).compute()
 
 
+@pytest.mark.slow
 def test_torchmetrics_is_imported_only_when_a_metric_is_made() -> None:
     code = "import sys, runner.metrics; assert 'torchmetrics' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

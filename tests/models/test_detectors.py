@@ -30,6 +30,7 @@ def batch() -> tuple[Tensor, Tensor, Tensor]:
     return images, boxes, torch.tensor([[1, 3], [2, 0], [0, 0]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [fasterrcnn, retinanet])
 def test_losses_with_boxes_and_boxes_without(build: Build) -> None:
     model, (images, boxes, labels) = small(build), batch()
@@ -67,6 +68,7 @@ def test_the_pyramid_suits_the_images(size: tuple[int, int], strides: list[int])
     assert model.network.rpn.anchor_generator.sizes == tuple((3.0 * stride,) for stride in strides)
 
 
+@pytest.mark.slow
 def test_boxes_keep_full_precision_under_autocast() -> None:
     """At half precision an anchor at 72 pixels would be rounded to half a pixel."""
     model, (images, boxes, labels) = small(fasterrcnn), batch()

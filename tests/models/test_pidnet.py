@@ -27,6 +27,7 @@ def test_each_branch_is_used() -> None:
     assert unused == []
 
 
+@pytest.mark.slow
 def test_it_learns_which_half_is_bright() -> None:
     model, generator = small(), torch.Generator().manual_seed(0)
     masks = torch.zeros(4, 16, 16, dtype=torch.int64)

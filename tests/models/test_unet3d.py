@@ -31,6 +31,7 @@ def test_volumes_keep_their_size(
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
+@pytest.mark.slow
 def test_channels_double_on_the_way_down_and_within_a_level() -> None:
     """Figure 2 of Çiçek et al. (2016), from 64 channels on: what each convolution gives."""
     model = UNet3D(in_channels=3, num_classes=3, channels=64, levels=4, layer_order="cr")

@@ -66,6 +66,7 @@ def test_one_evaluation_is_no_curve() -> None:
     assert pictures(History({4: {"valid/loss": 0.5}})) == {}
 
 
+@pytest.mark.slow
 @needs_matplotlib
 def test_a_picture_has_its_curves_the_best_evaluation_and_the_test_score() -> None:
     scores = {step: {"train/loss": 1 / step, "valid/loss": 2 / step} for step in (4, 8, 12)}
@@ -93,6 +94,7 @@ def run_info(folder: Path | None, first_step: int = 0) -> RunInfo:
     return RunInfo(name="a__0", folder=folder, task=Task(), plan=PLAN, first_step=first_step)
 
 
+@pytest.mark.slow
 @needs_matplotlib
 def test_a_run_that_goes_on_draws_all_of_it(tmp_path: Path) -> None:
     """To the byte what an uninterrupted one draws; and an interrupted run draws what it has."""

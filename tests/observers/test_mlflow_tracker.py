@@ -121,6 +121,7 @@ def test_a_server_that_does_not_answer_is_found_before(tmp_path: Path, monkeypat
     assert problem.remedy == f"name a file: sqlite:///{tmp_path}/mlflow.db"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shipped")
 def test_the_check_of_a_command_finds_it(tmp_path: Path) -> None:
     address = f"http://127.0.0.1:{free_port()}"

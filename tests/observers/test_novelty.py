@@ -30,6 +30,7 @@ def ranked(*novel: bool) -> Novelty:
     return task
 
 
+@pytest.mark.slow
 def test_scores_and_curve_are_drawn(tmp_path: Path) -> None:
     names = finished(tmp_path, ranked(False, True, False, True))
     assert names == ["novelty_roc.png", "novelty_scores.png"]
@@ -39,6 +40,7 @@ def test_scores_and_curve_are_drawn(tmp_path: Path) -> None:
         assert (low, high) != (high, low), "something is drawn"
 
 
+@pytest.mark.slow
 def test_one_kind_alone_has_no_curve(tmp_path: Path) -> None:
     assert finished(tmp_path, ranked(False, False)) == ["novelty_scores.png"]
 

@@ -21,6 +21,7 @@ def lines(folder: Path, *overrides: str) -> str:
     return "\n".join(check([Job("job", cfg, folder)]).lines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
@@ -43,5 +44,6 @@ def test_what_does_not_fit_is_said_with_its_remedy(tmp_path: Path, overrides: li
     assert said in lines(tmp_path, *overrides)
 
 
+@pytest.mark.slow
 def test_what_fits_passes(tmp_path: Path) -> None:
     assert lines(tmp_path, "task=aae", "model.channels=[4]", "model.categorical=true") == ""

@@ -33,6 +33,7 @@ def head(file: Path) -> str:
     return str(name).removeprefix("module.").rpartition(".")[0]
 
 
+@pytest.mark.slow
 def test_a_start_that_can_be_made_is_no_problem(found: Found, weights: Path) -> None:
     pattern = f"-{head(weights)}.*"
     assert found({"init_from": str(weights), "init_prefix": "module.", "init_pattern": pattern}) == []

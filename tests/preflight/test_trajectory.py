@@ -20,6 +20,7 @@ from runner.trajectory import Recorder, Trajectory
 EVERY = {"_target_": "runner.trajectory.Recorder", "every_steps": 1}
 
 
+@pytest.mark.slow
 def test_what_would_be_saved_is_told(changed: Changed, tmp_path: Path) -> None:
     found = check([Job("job", changed({"trajectory": EVERY}), tmp_path / "run")])
     assert found.lines() == []

@@ -34,6 +34,7 @@ def base() -> Base:
     return Base(["model=mlp"], {"model": "mlp"}, OmegaConf.to_yaml(composed(*SMALL, "dataset.seed=${seed}")))
 
 
+@pytest.mark.slow
 def test_a_trial_is_what_hydra_makes_of_its_command(base: Base) -> None:
     values = ["optimizer.lr=0.003", "trainer.epochs=2", "model.hidden=[8,4]", "+model.note=1", "seed=3"]
     mine, hydras = base.with_values(values), composed(*SMALL, "dataset.seed=${seed}", *values)

@@ -83,6 +83,7 @@ def test_every_sampler_repeats(place: Callable[..., Path], sampler: str) -> None
     assert len({params["lr"] for params, *_ in one}) == 6
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_not_asked_for_to_the_end_is_no_loss(study: Study) -> None:
     trial = study._study.ask()  # as if killed here, before all values were suggested
     first = SPACE.dimensions[0].suggested(trial)
@@ -100,6 +101,7 @@ def test_scores_that_were_reported_before_a_kill_are_told_once(study: Study) -> 
     assert study.under_way() == []
 
 
+@pytest.mark.slow
 def test_how_trials_end(study: Study) -> None:
     complete, pruned, failed = study.ask(3)
     study.tell(complete, scored(complete))
@@ -114,6 +116,7 @@ def test_nothing_is_best_before_a_trial_completes(study: Study) -> None:
     assert study.best() == []
 
 
+@pytest.mark.slow
 def test_a_trial_is_judged_by_those_that_had_ended_when_it_was_asked_for(place: Callable[..., Path]) -> None:
     with closing(Study(PLAN, place(), Settings("random", "median", pruner_options={"n_warmup_steps": 1}))) as study:
         for asked in study.ask(2):
@@ -130,6 +133,7 @@ def test_a_trial_is_judged_by_those_that_had_ended_when_it_was_asked_for(place: 
     )
 
 
+@pytest.mark.slow
 def test_several_metrics_have_several_best(place: Callable[..., Path]) -> None:
     plan = Plan([], {"valid/loss": "min", "valid/accuracy": "max"}, "search", None, SPACE, [])
     with closing(Study(plan, place(), TPE)) as study:

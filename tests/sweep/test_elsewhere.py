@@ -62,6 +62,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runner.sweep.launching.LOOK_EVERY_S", 0.001)
 
 
+@pytest.mark.slow
 def test_as_many_at_once_as_there_is_room_for(jobs: Makes) -> None:
     done = Ending("completed", returned={})
     library = Paper(one=[None, done], two=[done], three=[done])

@@ -43,6 +43,7 @@ def test_the_ends_are_the_runs_own_scores_to_the_bit(tmp_path: Path) -> None:
     assert path["valid/loss"][0] != path["valid/loss"][-1]
 
 
+@pytest.mark.slow
 def test_weights_that_were_not_recorded_are_told(tmp_path: Path) -> None:
     cfg, folder = trained(tmp_path / "one")
     with pytest.raises(ValueError, match=r"one@2 lacks 2 tensors .*trajectory.norms_and_biases=true"):

@@ -56,6 +56,7 @@ def test_what_stands_still_has_no_place_on_a_logarithmic_axis(tmp_path: Path) ->
     assert np.isfinite(np.asarray(lengths)).tolist() == [False, False, True, True, True]
 
 
+@pytest.mark.slow
 def test_a_line_has_a_panel_a_score(tmp_path: Path) -> None:
     scores = {"valid/loss": [1.0, 3.0, 2.0], "valid/accuracy": [0.5, 0.1, 0.5]}
     figure = pictures.line(scores, [0.0, 0.5, 1.0], ("a", "b"))
