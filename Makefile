@@ -10,6 +10,9 @@ BIN := $(VENV)/bin
 run: $(VENV)/installed
 	$(BIN)/python -m runner $(ARGS)
 
+# Hundreds of processes import the same modules: byte code is kept here, also on machines that turn it off.
+test test-fast: export PYTHONDONTWRITEBYTECODE =
+
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not gpu" $(ARGS)
 
