@@ -45,6 +45,7 @@ def on_few_images(*overrides: str) -> DictConfig:
     return cfg
 
 
+@pytest.mark.slow
 def test_its_rates_are_the_sources() -> None:
     cfg = recipe()
     batch, groups = cfg.trainer.batch_size, cfg.optimizer.groups

@@ -116,6 +116,7 @@ def test_heavy_models(option: str, tmp_path: Path) -> None:
     assert trained(composed(*SMALL, *SHORT, f"model={option}"), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", options("optimizer"))
 def test_optimizers(option: str, tmp_path: Path) -> None:
     assert trained(composed(*SMALL, *SHORT, "model=mlp", "model.hidden=[8]", f"optimizer={option}"), tmp_path)
@@ -220,6 +221,7 @@ def test_tasks_bring_what_they_need(option: str, tmp_path: Path) -> None:
 SLOW = {"determinism": pytest.mark.slow}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", [pytest.param(o, marks=SLOW.get(o, ())) for o in options("debug")])
 def test_debug(option: str, tmp_path: Path) -> None:
     cfg = composed("model=mlp", "model.hidden=[8]", f"debug={option}", "logger=[]")

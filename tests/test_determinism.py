@@ -96,6 +96,7 @@ def examined(make: Callable[[], Session]) -> Report:
     return examine(make, steps=3, pairs=1, timing_s=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["classification", "gan"])
 def test_a_sound_training_repeats_to_the_bit(kind: str) -> None:
     report = examine(lambda: tiny.session(kind, schedule="one_cycle"), steps=20, timing_s=0)
@@ -110,6 +111,7 @@ def test_a_sound_training_repeats_to_the_bit(kind: str) -> None:
     assert report.text().endswith("trainer.deterministic=true is not needed")
 
 
+@pytest.mark.slow
 def test_short_passes_are_timed_more_often() -> None:
     assert len(examine(making(), steps=3, pairs=1, timing_s=1.0).ratios) > 3
 

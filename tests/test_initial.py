@@ -103,6 +103,7 @@ class TestWhatDataSay:
         run(cfg, folder, name="run", manner=Manner(resume=True))
         assert len(Begun.shown) == 1
 
+    @pytest.mark.slow
     def test_the_weights_of_a_file_win(self, small: DictConfig, tmp_path: Path) -> None:
         cfg, folder = self.begun(small, tmp_path, init_from=str(tmp_path / "zeros.pt"))
         task = self.first(cfg)

@@ -149,6 +149,7 @@ def table(path: Path) -> list[dict[str, str]]:
         return [{key: row[key] for key in row if key not in WALL_CLOCK} for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 @each_kind
 def test_an_interrupted_run_leaves_the_files_of_an_uninterrupted_one(tmp_path: Path, kind: str) -> None:
     def watched() -> dict[str, Any]:
@@ -241,6 +242,7 @@ def test_observed_is_unobserved(tmp_path: Path, settings: Settings) -> None:
     assert tiny.differing(trained(**settings), watched) == []
 
 
+@pytest.mark.slow
 @each_kind
 def test_observed_by_tensorboard_is_unobserved(tmp_path: Path, kind: str) -> None:
     watched = trained(tmp_path, kind=kind, observers=[TensorBoard(histograms=["weights", "gradients"])])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 FILES = sorted(SOURCE.glob("**/*.py"))
@@ -26,6 +25,7 @@ LAYERS = (
 )
 LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 FRAMEWORKS = {"hydra", "omegaconf", "argparse", "hydra_plugins"}  # which layers 0 to 2 do without
+LONGEST = {"runner.loop": 60}  # lines of a function that differ from the rule
 TORCH_FREE = (
     "runner",
     "runner.checksums",
@@ -117,6 +117,12 @@ TORCH_FREE = (
 )
 
 
+@functools.cache
+def trees() -> dict[str, ast.Module]:
+    """Every source file, parsed, by the name of its module."""
+    return {module_of(file): ast.parse(file.read_text()) for file in FILES}
+
+
 def part_of(module: str) -> str | None:
     """``runner.data.order`` is in ``data``; None for what is not ours, and for the package's lazy front."""
     first, _, rest = module.partition(".")
@@ -155,9 +161,8 @@ def upward(module: str, tree: ast.AST) -> list[str]:
     return [imported for imported, part in parts.items() if part in LAYER_OF and LAYER_OF[part] > LAYER_OF[own]]
 
 
-@pytest.mark.parametrize("file", FILES, ids=module_of)
-def test_imports_point_down_only(file: Path) -> None:
-    assert upward(module_of(file), ast.parse(file.read_text())) == []
+def test_imports_point_down_only() -> None:
+    assert {name: wrong for name, tree in trees().items() if (wrong := upward(name, tree))} == {}
 
 
 def test_an_import_that_points_up_is_found() -> None:
@@ -168,15 +173,16 @@ def test_an_import_that_points_up_is_found() -> None:
 
 
 def test_every_part_has_a_layer() -> None:
-    parts = {part_of(module_of(file)) for file in FILES} - {None}
+    parts = {part_of(name) for name in trees()} - {None}
     assert parts <= set(LAYER_OF)
 
 
-@pytest.mark.parametrize("file", FILES, ids=module_of)
-def test_the_lower_layers_know_no_framework(file: Path) -> None:
-    part = part_of(module_of(file))
-    if part is not None and LAYER_OF[part] <= 2:
-        assert {imported.partition(".")[0] for imported in imports(ast.parse(file.read_text()))} & FRAMEWORKS == set()
+def test_the_lower_layers_know_no_framework() -> None:
+    low = {name: tree for name, tree in trees().items() if (part := part_of(name)) and LAYER_OF[part] <= 2}
+    known = {
+        name: {imported.partition(".")[0] for imported in imports(tree)} & FRAMEWORKS for name, tree in low.items()
+    }
+    assert {name: frameworks for name, frameworks in known.items() if frameworks} == {}
 
 
 def test_nothing_before_the_work_imports_torch() -> None:
@@ -187,9 +193,9 @@ def test_nothing_before_the_work_imports_torch() -> None:
 
 def test_configuration_becomes_objects_at_one_place() -> None:
     places = [
-        f"{module_of(file)}:{node.lineno}"
-        for file in FILES
-        for node in ast.walk(ast.parse(file.read_text()))
+        f"{name}:{node.lineno}"
+        for name, tree in trees().items()
+        for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom)
         and node.module in ("hydra.utils", "hydra", "hydra._internal.instantiate._instantiate2")
         and any(alias.name in ("instantiate", "call") for alias in node.names)
@@ -208,17 +214,16 @@ def first_line(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return node.body[1 if documented else 0].lineno
 
 
-@pytest.mark.parametrize("file", FILES, ids=module_of)
-def test_nothing_grows_too_long(file: Path) -> None:
-    text = file.read_text()
-    assert len(text.splitlines()) <= 320
-    lengths = {
-        node.name: (node.end_lineno or node.lineno) - first_line(node) + 1
-        for node in ast.walk(ast.parse(text))
+def test_nothing_grows_too_long() -> None:
+    assert [module_of(file) for file in FILES if len(file.read_text().splitlines()) > 320] == []
+    long = [
+        f"{name}:{node.lineno}"
+        for name, tree in trees().items()
+        for node in ast.walk(tree)
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-    }
-    allowed = {"runner.loop": 60}.get(module_of(file), 45)
-    assert {name: length for name, length in lengths.items() if length > allowed} == {}
+        and (node.end_lineno or node.lineno) - first_line(node) >= LONGEST.get(name, 45)
+    ]
+    assert long == []
 
 
 def test_modules_have_names_that_say_something() -> None:

@@ -114,6 +114,7 @@ def test_pieces_of_a_batch_give_the_same_update(ran: Ran, tmp_path: Path) -> Non
     assert all(torch.allclose(whole[name], pieces[name], atol=1e-6, rtol=0) for name in whole)
 
 
+@pytest.mark.slow
 def test_threads_act_inside_and_the_settings_of_before_hold_after(ran: Ran) -> None:
     outside = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     manifest = ran(trainer__threads=outside[0] + 1, trainer__deterministic=True)
@@ -222,6 +223,7 @@ def test_a_run_that_calls_exit_has_failed(
     assert json.loads((tmp_path / "status.json").read_text())["state"] == "failed"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not drawing.available(), reason="pictures need runner[report]")
 def test_a_run_that_goes_on_with_nothing_left_to_evaluate_marks_its_best(composed: DictConfig, tmp_path: Path) -> None:
     pictures = {"history": {"_target_": "runner.observers.HistoryPictures"}}

@@ -45,6 +45,7 @@ def test_names_count_on(terminal: Terminal, run: Path) -> None:
     assert [file for file in terminal.left() if "/." in file and ".hydra" not in file] == []
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_what_the_run_has(terminal: Terminal, run: Path) -> None:
     kept = archived(terminal, run)
     names = {file.relative_to(kept).as_posix() for file in kept.rglob("*") if file.is_file()}
@@ -92,6 +93,7 @@ def test_a_changed_byte_is_found(terminal: Terminal, run: Path) -> None:
     assert terminal.runs("inspect", str(kept), small=False).status == 1
 
 
+@pytest.mark.slow
 def test_nothing_begins_with_a_changed_byte(terminal: Terminal, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever one stands, and whatever reads the file."""
     kept = archived(terminal, run)

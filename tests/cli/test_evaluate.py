@@ -71,6 +71,7 @@ def test_each_class_and_the_picture(terminal: Terminal, run: Path) -> None:
         assert picture.mode == "RGB"
 
 
+@pytest.mark.slow
 def test_other_metrics_do_not_make_the_scores_others(terminal: Terminal, run: Path) -> None:
     """Those that the run measured, too, are compared; a run that measured another value is told apart."""
     assert evaluated(terminal, "run", "metrics=[f1]", "~trainer.best.accuracy")["same_as_run"] is True

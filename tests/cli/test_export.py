@@ -88,6 +88,7 @@ def test_what_gives_something_else_is_not_kept(run: Path) -> None:
         compared(loaded, lambda images: loaded.model(images) * torch.nan)
 
 
+@pytest.mark.slow
 def test_what_draws_is_refused_and_no_graph_is_printed(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

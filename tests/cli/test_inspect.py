@@ -44,6 +44,7 @@ def test_a_run_shows_its_last_state_and_names_the_others(terminal: Terminal, run
     assert "digest ok" in best
 
 
+@pytest.mark.slow
 def test_one_file_has_its_own_step_and_the_settings_of_its_run(terminal: Terminal, run: Path) -> None:
     lines = terminal.runs("inspect", str(run / "checkpoints/best_accuracy.pt"), small=False).out.splitlines()
     step = torch.load(run / "checkpoints/best_accuracy.pt", weights_only=True)["step"]

@@ -62,6 +62,7 @@ def test_the_options_are_those_that_are_documented() -> None:
     assert sorted(path.stem for path in FOLDER.glob("*.yaml")) == NAMES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_an_option_builds_and_runs_on_meta(name: str) -> None:
     if name == "timm":

@@ -149,6 +149,7 @@ def gradients_at(step: int, kind: str) -> dict[str, Tensor]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["classification", "gan"])
 def test_histograms_of_gradients_are_those_of_the_step_before_the_evaluation(tmp_path: Path, kind: str) -> None:
     made = tiny.session(kind, folder=tmp_path, observers=[TensorBoard(histograms=["gradients"])])

@@ -265,6 +265,7 @@ def test_a_run_ends_while_its_tracker_is_away(tmp_path: Path, caplog: pytest.Log
     assert Delivery(tmp_path / "tracking" / "x.jsonl").memory["times"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("importable")
 def test_a_run_that_is_told_is_the_run_that_is_not(tmp_path: Path) -> None:
     def trained(*observers: Tracking) -> tuple[Session, object]:

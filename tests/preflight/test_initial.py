@@ -39,6 +39,7 @@ def test_a_start_that_can_be_made_is_no_problem(found: Found, weights: Path) -> 
     assert found({"init_from": str(weights), "init_prefix": "module.", "init_pattern": pattern}) == []
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_told_once_with_a_remedy(found: Found, weights: Path) -> None:
     values = {"init_from": str(weights)}
     (line,) = found(values)

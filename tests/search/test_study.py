@@ -93,6 +93,7 @@ def test_a_trial_that_was_not_asked_for_to_the_end_is_no_loss(study: Study) -> N
     assert study.ask(1)[0].number == 1
 
 
+@pytest.mark.slow
 def test_scores_that_were_reported_before_a_kill_are_told_once(study: Study) -> None:
     (asked,) = study.ask(1)
     study._open[0].report(asked.params["lr"], 1)

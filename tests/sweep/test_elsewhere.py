@@ -71,6 +71,7 @@ def test_as_many_at_once_as_there_is_room_for(jobs: Makes) -> None:
     assert library.batches == [["one__0", "two__1"], ["three__2"]]
 
 
+@pytest.mark.slow
 def test_all_go_in_one_batch_where_there_is_room(jobs: Makes) -> None:
     done = Ending("completed")
     library = Paper(one=[done], two=[done])
