@@ -96,6 +96,7 @@ class OptunaSweeper(CheckedSweeper):
         from runner.problem import Refused
         from runner.search.plan import Plan, directions_of
         from runner.search.space import space_of
+        from runner.search.study import new_study
         from runner.sweep import ledger
 
         assert self.hydra_context is not None
@@ -103,7 +104,7 @@ class OptunaSweeper(CheckedSweeper):
             raise Refused([f"hydra.sweep.dir={folder}: holds a sweep that is no search; choose another folder"])
         loader = self.hydra_context.config_loader
         space = space_of(self.parsed(arguments), is_group=lambda key: bool(loader.get_group_options(key)))
-        name = "search" if self.storage is None else _new_study(self.storage, numbering.foreseen(folder))
+        name = "search" if self.storage is None else new_study(self.storage, numbering.foreseen(folder))
         plan = Plan(self.asked(arguments), {}, name, self.storage, space, [])
         plan = replace(plan, bases=self._bases(space))
         bests = [config.trainer.best for config in self._corners(folder, plan)[1]]
@@ -185,10 +186,12 @@ class OptunaSweeper(CheckedSweeper):
 
     def _placed(self, folder: Path, plan: Plan) -> tuple[Path, Plan]:
         """The folder, made, and the search in it, which is named by the number that the folder got."""
+        from runner.search.study import new_study
+
         made = self._make(folder)
         if plan.storage is None or made == folder:
             return made, plan
-        return made, replace(plan, study=_new_study(plan.storage, made))
+        return made, replace(plan, study=new_study(plan.storage, made))
 
     def _searched(self, folder: Path, plan: Plan, study: Study) -> Outcome:
         """Ask, run and tell until there are ``n_trials``."""
@@ -278,17 +281,6 @@ class OptunaSweeper(CheckedSweeper):
     def _fails_fast(self) -> bool:
         assert self.config is not None
         return bool(OmegaConf.select(self.config, "hydra.launcher.fail_fast"))
-
-
-def _new_study(storage: str, folder: Path) -> str:
-    """The name of the search in ``folder``. Raises ``Refused`` where ``storage`` knows it already."""
-    from runner.problem import Refused
-    from runner.search.study import exists
-
-    name = str(folder.absolute())
-    if exists(storage, name):
-        raise Refused([f"hydra.sweeper.storage={storage}: holds a study {name} already; choose another folder"])
-    return name
 
 
 def _prospect(plan: Plan, trials: int) -> str:

@@ -70,7 +70,8 @@ class RunnerSweeper(CheckedSweeper):
         made = self._make(folder)
         if made != folder:  # it has its number
             folder, jobs = made, conduct.planned(entries, made, retry_failed=self.retry_failed)
-            configs = self._configs(folder, jobs)
+            for config in configs:
+                config.hydra.sweep.dir = str(folder)
         todo = [job for job in jobs if job.action != "skip"]
         with held(folder):
             self._freeze(folder, ledger.merged(ledger.read(folder), entries))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -111,23 +111,23 @@ def evaluate(
         session.metrics = _with_tables(session.metrics, made.splits.measured()).to(device)
         scores = session.evaluate("test", weights.step or 0)
         drawn = _drawn(made)
-    own = manifest.get("metrics") or {}
-    both = scores.keys() & own.keys()
-    comparable = final and both and made.splits.digest == manifest.get("data", {}).get("sha256")
+    same_data = made.splits.digest == manifest.get("data", {}).get("sha256")
     return Evaluation(
         weights=weights,
         metrics=scores,
         tables=session.tables,
         data={"sha256": made.splits.digest, "size": made.data.size("test")},
         class_names=made.splits.class_names,
-        same=_chosen(scores, both) == _chosen(own, both) if comparable else None,
+        same=_same(scores, manifest.get("metrics") or {}) if final and same_data else None,
         drawn=drawn,
     )
 
 
-def _chosen(metrics: Mapping[str, float], names: Collection[str]) -> str:
-    """The digest of those with ``names``."""
-    return digest.of_metrics({name: value for name, value in metrics.items() if name in names})
+def _same(scores: Mapping[str, float], own: Mapping[str, float]) -> bool | None:
+    """Whether the metrics that both have are the same to the bit; None where they share none."""
+    both = scores.keys() & own.keys()
+    one, other = (digest.of_metrics({name: metrics[name] for name in both}) for metrics in (scores, own))
+    return one == other if both else None
 
 
 @torch.inference_mode()

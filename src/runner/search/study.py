@@ -196,6 +196,14 @@ class Study:
         return [self._study.best_trial] if len(self._plan.metrics) == 1 else list(self._study.best_trials)
 
 
+def new_study(storage: str, folder: Path) -> str:
+    """The name of the search in ``folder``. Raises ``Refused`` where ``storage`` has it already."""
+    name = str(folder.absolute())
+    if exists(storage, name):
+        raise Refused([f"hydra.sweeper.storage={storage}: holds a study {name} already; choose another folder"])
+    return name
+
+
 def exists(storage: str, study: str) -> bool:
     """Whether a storage that is not ours has such a study. Raises ``Refused`` when it cannot be asked."""
     optuna = load_optuna()
